@@ -1,0 +1,23 @@
+"""Node's http server and client, with a kept-alive connection."""
+import subprocess
+
+import pytest
+
+
+@pytest.mark.parametrize("sizes", [(16 << 20,), (3_000_001, 100, 70_000)], ids=["big", "mixed"])
+def test_node(mode, procs, serve, progs, port, data, sizes):
+    files = [data(size) for size in sizes]
+    serve(mode.server(["node", str(progs / "server.js"), str(port),
+                       str(files[0][0].parent)]), port)
+    client = procs.start(mode.client(["node", str(progs / "client.js"), str(port),
+                                      *[str(path) for path, _ in files]]),
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    for i, (_, digest) in enumerate(files):
+        for way in ("get", "post"):
+            assert client.stdout.readline() == b"half\n", procs.tail(client)
+            if i == 0 and (way, mode.name) != ("get", "auto"): # too young for auto
+                mode.observe(port)
+            client.stdin.write(b"\n")
+            client.stdin.flush()
+            assert client.stdout.readline().decode().strip() == digest
+    procs.finish(client)
