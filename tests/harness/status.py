@@ -54,7 +54,8 @@ class Status:
         found = []
 
         def look():
-            found[:] = [c for c in self.connections(port) if c["peer"] and c["rx"]["messages"]]
+            found[:] = [c for c in self.connections(port)
+                        if c["tx"]["messages"] or c["rx"]["messages"]]
             return found
         self.wait(look, port, "a connection with traffic", seconds)
         for c in found:

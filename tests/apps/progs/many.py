@@ -1,0 +1,59 @@
+"""
+many.py PORT: a client of many connections to an echo server, driven by lines on standard input.
+
+open N     connect N more
+ping N     N messages there and back on each connection, checked
+close N    close the N that were opened last
+
+Answers "ok" to each. Sleeps in epoll, on its connections and on its input.
+"""
+import os
+import selectors
+import socket
+import sys
+
+conns = []
+
+
+def do_open(count):
+    for _ in range(count):
+        conns.append(socket.create_connection(("127.0.0.1", int(sys.argv[1]))))
+        selector.register(conns[-1], selectors.EVENT_READ)
+
+
+def do_close(count):
+    for _ in range(count):
+        conn = conns.pop()
+        selector.unregister(conn)
+        conn.close()
+
+
+def do_ping(count):
+    for i in range(count):
+        messages = {conn: b"%d.%d " % (n, i) * (1 + n % 50) for n, conn in enumerate(conns)}
+        for conn, message in messages.items():
+            conn.sendall(message)
+        for conn, message in messages.items():
+            got = b""
+            while len(got) < len(message):
+                part = conn.recv(65536)
+                if not part:
+                    sys.exit("early end")
+                got += part
+            if got != message:
+                sys.exit("what came back differs")
+
+
+selector = selectors.DefaultSelector()
+selector.register(0, selectors.EVENT_READ)
+commands = {"open": do_open, "ping": do_ping, "close": do_close}
+while True:
+    for key, _ in selector.select():
+        if key.fd != 0:
+            sys.exit("something came unasked")
+        line = os.read(0, 1000).decode()
+        if not line:
+            sys.exit()
+        command, argument = line.split()
+        commands[command](int(argument))
+        print("ok", flush=True)

@@ -1,0 +1,96 @@
+"""A broker that dies, that is missing, or that is none."""
+import contextlib
+import socket
+import threading
+import uuid
+
+import pytest
+
+from harness.wait import until
+
+
+def test_killed(status, broker, echo_server, many, port, procs, under, scilan):
+    """Open connections go on, new ones are TCP, and the next `scilan run` brings it all back."""
+    client = many()
+    client.do("open 5")
+    client.do("ping 10")
+    status.wait_memory(port, 5)
+
+    broker.kill()
+    client.do("ping 500")
+    status.wait_memory(port, 5)
+    client.do("open 3")
+    client.do("ping 20")
+    pairs = status.pairs(port)
+    assert len(pairs) == 8
+    assert sum(not pair["client"] for pair in pairs.values()) == 3, "the new ones are TCP"
+    reasons = {c["reason"] for c in status.connections(port) if c["tx"]["lane"] == "tcp"}
+    assert all(reasons), reasons
+
+    late = many()
+    until(broker.pid, "scilan run started the broker")
+    late.do("open 4")
+    late.do("ping 10")
+    status.wait_memory(port, 9)
+    client.do("open 1")
+    client.do("ping 10")
+    status.wait_memory(port, 10)
+    client.do("ping 100")
+    late.do("ping 100")
+
+
+@contextlib.contextmanager
+def impostor(kind, answer):
+    """Something that listens at a broker's address. @answer: what it sends, then it hangs up."""
+    name = f"scilan-test-{uuid.uuid4().hex}"
+    listener = socket.socket(socket.AF_UNIX, kind)
+    listener.bind("\0" + name)
+    listener.listen(16)
+    taken = []
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                conn, _ = listener.accept()
+                if answer is None:
+                    taken.append(conn) # and says nothing
+                    continue
+                with contextlib.suppress(OSError):
+                    conn.send(answer)
+                conn.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield name
+    listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    listener.close()
+    for conn in taken:
+        conn.close()
+
+
+@pytest.mark.parametrize("kind,answer", [
+    (socket.SOCK_STREAM, b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+    (socket.SOCK_SEQPACKET, b"x"),
+    (socket.SOCK_SEQPACKET, b"\xff" * 32),
+    (socket.SOCK_SEQPACKET, b"\0" * 32),
+    (socket.SOCK_SEQPACKET, b"\1" * 4000),
+    (socket.SOCK_SEQPACKET, None),
+], ids=["stream", "short", "ones", "zeros", "long", "silent"])
+def test_impostor(procs, under, serve, progs, port, status, kind, answer):
+    """A socket that is not a broker's: said in a line, and everything works over TCP."""
+    with impostor(kind, answer) as name:
+        env = {"SCILAN_BROKER": name}
+        serve(under(["/usr/bin/python3", progs / "selectserver.py", port]), port, env=env)
+        client = procs.start(under(["/usr/bin/python3", progs / "many.py", port], "--verbose"),
+                             stdin=-1, stdout=-1, env=env)
+        for command in (b"open 3\n", b"ping 20\n"):
+            client.stdin.write(command)
+            client.stdin.flush()
+            assert client.stdout.readline() == b"ok\n", procs.tail(client)
+        found = status.connections(port)
+        assert found and all(c["tx"]["lane"] == c["rx"]["lane"] == "tcp" for c in found)
+        assert all(c["reason"] for c in found)
+        procs.finish(client)
+        if answer is not None:
+            assert "broker" in procs.tail(client)

@@ -1,0 +1,23 @@
+"""Idle connections use no processor time."""
+import os
+import pathlib
+import threading
+
+
+def ticks(pid):
+    """utime + stime of a process, in clock ticks (usually 10 ms)."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_idle(status, echo_server, many, port, broker):
+    client = many()
+    client.do("open 100")
+    client.do("ping 20")
+    status.wait_memory(port, 100)
+    pids = [echo_server.pid, client.proc.pid, broker.pid()]
+    before = [ticks(pid) for pid in pids]
+    threading.Event().wait(10) # the measured time
+    used = [ticks(pid) - b for pid, b in zip(pids, before)]
+    assert max(used) <= 1, f"server, client, broker used {used} ticks of {os.sysconf('SC_CLK_TCK')}/s"
+    client.do("ping 20")
