@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * brk.h - the inside of the broker
+ *
+ * How it works. One thread, one epoll instance: the listener, the signals, and one SOCK_SEQPACKET
+ * socket a client. client.c receives and dispatches, out.c sends (a bounded queue a client, so a
+ * slow one blocks nobody), offer.c matches offers, pair.c keeps live pairs, facts.c asks the kernel
+ * about a socket, drop.c gets rid of descriptors that strangers passed.
+ *
+ * An offer is found by its (client, id), by its socket's cookie, and by its tuple. At most one
+ * offer stands for a cookie and for a tuple: the newer one has just shown a connected socket, and a
+ * tuple has one connection at a time, so the older one is void. Nobody can squat on addresses.
+ *
+ *	WAITING --(the mirror is offered: mate set, PROVE sent)--> asked --PROOF ok--> pair
+ *
+ * An offer whose PROVE is unanswered stays matched with its newest mate, and is not asked again: so
+ * a client gets at most two messages for each offer that it made, however the other side behaves,
+ * and a queue of twice the offers never overflows for a client that reads.
+ *
+ * Guarantees: a segment goes to two holders of the two ends of one connection, proven by the
+ * kernel, and to nobody else; no client can make the broker block, spin, grow without bound or
+ * refuse others of its own accord beyond its user's share. Not done here: hosts, rules, policy.
+ *
+ * Clients are freed at the end of a round of events only (sl_brk_kill() marks them), so a
+ * pointer to one stays good while an event is handled.
+ */
+#ifndef SL_BRK_H
+#define SL_BRK_H
+
+#include <stdbool.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+#include "addr.h"
+#include "broker.h"
+#include "facts.h"
+#include "msg.h"
+#include "tab.h"
+
+#define SL_BRK_OFFERS_MAX  16384u
+#define SL_BRK_OUT_MAX	   (2 * SL_BRK_OFFERS_MAX + 64)
+#define SL_BRK_BATCH	   64	  /* messages or connections taken from one source a round */
+#define SL_BRK_GRACE_MS	   10000u /* a side without holders is kept so long, for exec */
+#define SL_BRK_PAUSE_MS	   200u	  /* not accepting after descriptors have run out */
+#define SL_BRK_HOLDERS_MAX 1024u  /* clients attached to one side of a pair */
+#define SL_BRK_FILES_SPARE 64u	  /* descriptors for what is in hand */
+#define SL_BRK_CLIENTS_MAX 16384u
+#define SL_BRK_SNDBUF	   (64 << 10)
+#define SL_BRK_USER_OFFERS 131072u /* pending offers of one user */
+#define SL_BRK_OUT_HIGH	   256u	   /* not reading from a client with so many unsent */
+#define SL_BRK_STUCK_MAX   8	   /* closes of one user's descriptors that hang */
+#define SL_BRK_STALL_MS	   20u	   /* a system call that a stranger can stall is interrupted */
+
+struct sl_brk_client;
+struct sl_brk_pair;
+
+/* What one user holds; the system's broker gives each user but root half of everything at most. */
+struct sl_brk_user {
+	LIST_ENTRY(sl_brk_user) link;
+	uid_t uid;
+	unsigned clients, offers, ends; /* ends of live pairs */
+	_Atomic unsigned stuck;		/* closes under way (drop.c) */
+	bool banned;
+};
+
+struct sl_brk_offer {
+	struct sl_tab_node by_id, by_cookie, by_tuple;
+	LIST_ENTRY(sl_brk_offer) link; /* of its client */
+	struct sl_brk_client *client;
+	struct sl_brk_offer *mate; /* the mirror image, also offered; mutual; or NULL */
+	struct sl_facts facts;
+	uint64_t id;
+	uint32_t ring_len; /* wanted, 0: no wish */
+	bool asked;	   /* PROVE sent, no PROOF yet */
+};
+
+/* One client that holds one side of a pair. */
+struct sl_brk_hold {
+	LIST_ENTRY(sl_brk_hold) of_client, of_end;
+	struct sl_brk_client *client;
+	struct sl_brk_end *end;
+};
+
+struct sl_brk_end {
+	struct sl_tab_node by_cookie;
+	TAILQ_ENTRY(sl_brk_end) grace; /* while until_ms != 0 */
+	LIST_HEAD(, sl_brk_hold) holds;
+	struct sl_brk_pair *pair;
+	struct sl_brk_user *user; /* charged */
+	uint64_t cookie;
+	uint64_t until_ms; /* nobody holds it since a client went away; 0: not so */
+	unsigned hold_count;
+	int side_fd;
+};
+
+struct sl_brk_pair {
+	struct sl_tab_node by_id;
+	LIST_ENTRY(sl_brk_pair) link;
+	struct sl_brk_end end[2];
+	uint64_t id;
+	uint32_t ring_len;
+	int seg_fd;
+};
+
+struct sl_brk_client {
+	LIST_ENTRY(sl_brk_client) link; /* brk.clients, or brk.dying */
+	LIST_HEAD(, sl_brk_offer) offers;
+	LIST_HEAD(, sl_brk_hold) holds;
+	struct sl_brk_user *user;
+	struct sl_mail_shm *mail; /* NULL before HELLO */
+	uint32_t mailed;	  /* our own count: the page is only written */
+	unsigned offer_count;
+	pid_t pid;
+	int fd;
+	bool dead;
+	uint32_t watched;   /* epoll events asked for */
+	struct sl_msg *out; /* a ring of out_cap messages that the socket had no room for */
+	unsigned out_head, out_count, out_cap;
+};
+
+struct sl_brk {
+	int ep, lfd, sigfd;
+	bool system, verbose, paused, stop;
+	uid_t uid;
+	uint64_t now_ms, idle_ms; /* idle_ms 0: never */
+	uint64_t idle_from_ms, paused_until_ms;
+	uint64_t next_pair;
+	unsigned client_count, client_max, pair_count, pair_max;
+	struct sl_tab offer_by_id, offer_by_cookie, offer_by_tuple;
+	struct sl_tab pair_by_id, end_by_cookie;
+	LIST_HEAD(, sl_brk_client) clients, dying;
+	LIST_HEAD(, sl_brk_user) users;
+	LIST_HEAD(, sl_brk_pair) pairs;
+	TAILQ_HEAD(sl_brk_grace, sl_brk_end) graces; /* in order of until_ms */
+	struct sl_addr addr;
+	int dir_fd; /* the system's broker: the locked directory, or -1 */
+	dev_t sock_dev;
+	ino_t sock_ino;
+};
+
+static inline bool sl_brk_user_over(const struct sl_brk *b, const struct sl_brk_user *u,
+				    unsigned has, unsigned max)
+{
+	return has >= (b->system && u->uid != 0 ? max / 2 : max);
+}
+
+/* listen.c */
+
+/**
+ * sl_brk_listen() - bind and listen, at one of the addresses of addr.h
+ *
+ * Binding an abstract name is atomic, and so the lock against a second broker. For a socket file
+ * the lock is flock() on its directory; a stale file is replaced once nobody answers there.
+ *
+ * Return: 0; -EADDRINUSE a broker runs there already; -errno.
+ */
+int sl_brk_listen(struct sl_brk *b);
+void sl_brk_unlisten(struct sl_brk *b);
+void sl_brk_accept(struct sl_brk *b);
+void sl_brk_pause(struct sl_brk *b, bool pause);
+
+/* client.c */
+
+/**
+ * sl_brk_client_new() - take a new connection
+ * @fd: owned from now on, also on failure
+ */
+void sl_brk_client_new(struct sl_brk *b, int fd);
+void sl_brk_client_watch(struct sl_brk *b, struct sl_brk_client *c);
+void sl_brk_client_event(struct sl_brk *b, struct sl_brk_client *c, uint32_t events);
+void sl_brk_kill(struct sl_brk *b, struct sl_brk_client *c, const char *why);
+void sl_brk_reap(struct sl_brk *b);
+void sl_brk_users_sweep(struct sl_brk *b);
+
+/* out.c */
+void sl_brk_send(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m);
+void sl_brk_refuse(struct sl_brk *b, struct sl_brk_client *c, uint64_t id, enum sl_reason why);
+void sl_brk_flush(struct sl_brk *b, struct sl_brk_client *c);
+
+/* offer.c: they borrow fd */
+void sl_brk_offer(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m, int fd);
+void sl_brk_proof(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m, int fd);
+void sl_brk_withdraw(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m);
+void sl_brk_offers_drop(struct sl_brk *b, struct sl_brk_client *c);
+
+/* pair.c */
+
+/**
+ * sl_brk_pair() - make segment and side pages for two proven offers, and send PAIRED
+ * @first: becomes side 0
+ *
+ * On failure both are refused. The offers are to be freed by the caller in either case.
+ */
+void sl_brk_pair(struct sl_brk *b, struct sl_brk_offer *first, struct sl_brk_offer *second);
+struct sl_brk_pair *sl_brk_pair_find(struct sl_brk *b, uint64_t id);
+void sl_brk_reattach(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m, int fd);
+void sl_brk_gone(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m);
+void sl_brk_holds_drop(struct sl_brk *b, struct sl_brk_client *c);
+void sl_brk_pair_free(struct sl_brk *b, struct sl_brk_pair *p);
+void sl_brk_grace_run(struct sl_brk *b);
+
+/* drop.c */
+
+void sl_brk_drop_fd(struct sl_brk_user *u, int fd);
+void sl_brk_stall_guard(bool on);
+int sl_brk_stall_init(struct sigaction *old);
+
+#endif

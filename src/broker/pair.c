@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pair.c - live pairs: the segment and the two side pages, kept for REATTACH
+ *
+ * Each end knows the clients that hold it. An end is finished when its last holder has said GONE,
+ * or went away without a word and nobody has come back for SL_BRK_GRACE_MS (an exec is a disconnect
+ * and a REATTACH). A pair is freed when both ends are finished; while one end lives the other may
+ * still come back.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "brk.h"
+#include "common.h"
+#include "seg.h"
+
+struct sl_brk_pair *sl_brk_pair_find(struct sl_brk *b, uint64_t id)
+{
+	struct sl_tab_node *n = sl_tab_first(&b->pair_by_id, sl_tab_hash(&id, sizeof(id)));
+	struct sl_brk_pair *p;
+
+	for (; n; n = sl_tab_next(n)) {
+		p = sl_container_of(n, struct sl_brk_pair, by_id);
+		if (p->id == id)
+			return p;
+	}
+	return NULL;
+}
+
+static struct sl_brk_end *find_end(struct sl_brk *b, uint64_t cookie)
+{
+	struct sl_tab_node *n;
+	struct sl_brk_end *e;
+
+	n = sl_tab_first(&b->end_by_cookie, sl_tab_hash(&cookie, sizeof(cookie)));
+	for (; n; n = sl_tab_next(n)) {
+		e = sl_container_of(n, struct sl_brk_end, by_cookie);
+		if (e->cookie == cookie)
+			return e;
+	}
+	return NULL;
+}
+
+static struct sl_brk_hold *find_hold(const struct sl_brk_end *e, const struct sl_brk_client *c)
+{
+	struct sl_brk_hold *h;
+
+	LIST_FOREACH(h, &e->holds, of_end)
+	{
+		if (h->client == c)
+			return h;
+	}
+	return NULL;
+}
+
+static void grace_stop(struct sl_brk *b, struct sl_brk_end *e)
+{
+	if (!e->until_ms)
+		return;
+	TAILQ_REMOVE(&b->graces, e, grace);
+	e->until_ms = 0;
+}
+
+static void hold_free(struct sl_brk_hold *h)
+{
+	LIST_REMOVE(h, of_client);
+	LIST_REMOVE(h, of_end);
+	h->end->hold_count--;
+	free(h);
+}
+
+static int hold_add(struct sl_brk *b, struct sl_brk_end *e, struct sl_brk_client *c)
+{
+	struct sl_brk_hold *h;
+
+	if (find_hold(e, c))
+		return 0;
+	if (e->hold_count >= SL_BRK_HOLDERS_MAX)
+		return -ENOSPC;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return -ENOMEM;
+	h->client = c;
+	h->end = e;
+	LIST_INSERT_HEAD(&c->holds, h, of_client);
+	LIST_INSERT_HEAD(&e->holds, h, of_end);
+	e->hold_count++;
+	grace_stop(b, e);
+	return 0;
+}
+
+void sl_brk_pair_free(struct sl_brk *b, struct sl_brk_pair *p)
+{
+	struct sl_brk_hold *h;
+	unsigned i;
+
+	for (i = 0; i < 2; i++) {
+		while ((h = LIST_FIRST(&p->end[i].holds)) != NULL)
+			hold_free(h);
+		grace_stop(b, &p->end[i]);
+		sl_tab_del(&b->end_by_cookie, &p->end[i].by_cookie);
+		p->end[i].user->ends--;
+		(void)close(p->end[i].side_fd);
+	}
+	sl_tab_del(&b->pair_by_id, &p->by_id);
+	LIST_REMOVE(p, link);
+	(void)close(p->seg_fd);
+	free(p);
+	b->pair_count--;
+}
+
+static bool finished(const struct sl_brk_end *e)
+{
+	return !e->hold_count && !e->until_ms;
+}
+
+static void free_if_finished(struct sl_brk *b, struct sl_brk_pair *p)
+{
+	if (finished(&p->end[0]) && finished(&p->end[1]))
+		sl_brk_pair_free(b, p);
+}
+
+static uint32_t choose_ring_len(uint32_t a, uint32_t b)
+{
+	uint32_t want = a > b ? a : b, len = SL_RING_LEN_MIN;
+
+	if (!want)
+		return SL_RING_LEN_DEF;
+	while (len < want && len < SL_RING_LEN_MAX)
+		len *= 2;
+	return len;
+}
+
+static enum sl_reason why_not(int rc)
+{
+	return rc == -EMFILE || rc == -ENFILE ? SL_WHY_LIMIT_FILES : SL_WHY_LIMIT_MEMORY;
+}
+
+static enum sl_reason pair_new(struct sl_brk *b, const struct sl_brk_offer *const o[2],
+			       struct sl_brk_pair **pair)
+{
+	struct sl_brk_pair *p = calloc(1, sizeof(*p));
+	struct sl_brk_end *e;
+	int rc = -ENOMEM;
+	unsigned i;
+
+	if (!p)
+		goto fail;
+	p->ring_len = choose_ring_len(o[0]->ring_len, o[1]->ring_len);
+	rc = p->seg_fd = sl_seg_create(p->ring_len);
+	if (rc < 0)
+		goto free_pair;
+	rc = p->end[0].side_fd = sl_side_create();
+	if (rc < 0)
+		goto close_seg;
+	rc = p->end[1].side_fd = sl_side_create();
+	if (rc < 0)
+		goto close_side;
+	p->id = b->next_pair++;
+	sl_tab_add(&b->pair_by_id, &p->by_id, sl_tab_hash(&p->id, sizeof(p->id)));
+	for (i = 0; i < 2; i++) {
+		e = &p->end[i];
+		e->pair = p;
+		e->cookie = o[i]->facts.cookie;
+		e->user = o[i]->client->user;
+		e->user->ends++;
+		sl_tab_add(&b->end_by_cookie, &e->by_cookie,
+			   sl_tab_hash(&e->cookie, sizeof(e->cookie)));
+	}
+	LIST_INSERT_HEAD(&b->pairs, p, link);
+	b->pair_count++;
+	*pair = p;
+	return SL_WHY_NONE;
+
+close_side:
+	(void)close(p->end[0].side_fd);
+close_seg:
+	(void)close(p->seg_fd);
+free_pair:
+	free(p);
+fail:
+	return why_not(rc);
+}
+
+static void send_paired(struct sl_brk *b, struct sl_brk_client *c, const struct sl_brk_pair *p,
+			unsigned side, uint64_t id)
+{
+	struct sl_msg m = {
+		.type = SL_MSG_PAIRED,
+		.side = side,
+		.id = id,
+		.pair = p->id,
+		.arg = p->ring_len,
+	};
+
+	sl_brk_send(b, c, &m);
+}
+
+static bool over_limit(const struct sl_brk *b, const struct sl_brk_offer *o)
+{
+	return sl_brk_user_over(b, o->client->user, o->client->user->ends, 2 * b->pair_max);
+}
+
+void sl_brk_pair(struct sl_brk *b, struct sl_brk_offer *first, struct sl_brk_offer *second)
+{
+	const struct sl_brk_offer *const o[2] = {first, second};
+	enum sl_reason why = SL_WHY_LIMIT_BROKER;
+	struct sl_brk_pair *p = NULL;
+	struct sl_brk_end *old;
+	unsigned i;
+
+	/* Both have offered anew, so an earlier pair of either socket has ended. */
+	for (i = 0; i < 2; i++) {
+		old = find_end(b, o[i]->facts.cookie);
+		if (old)
+			sl_brk_pair_free(b, old->pair);
+	}
+	if (b->pair_count < b->pair_max && !over_limit(b, first) && !over_limit(b, second))
+		why = pair_new(b, o, &p);
+	if (p &&
+	    (hold_add(b, &p->end[0], first->client) || hold_add(b, &p->end[1], second->client))) {
+		sl_brk_pair_free(b, p);
+		why = SL_WHY_LIMIT_MEMORY;
+	}
+	for (i = 0; i < 2; i++) {
+		if (why == SL_WHY_NONE)
+			send_paired(b, o[i]->client, p, i, o[i]->id);
+		else
+			sl_brk_refuse(b, o[i]->client, o[i]->id, why);
+	}
+}
+
+void sl_brk_reattach(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m, int fd)
+{
+	struct sl_brk_end *e;
+	enum sl_reason why;
+	uint64_t cookie;
+
+	why = sl_facts_cookie(fd, &cookie);
+	if (why == SL_WHY_NONE) {
+		e = find_end(b, cookie);
+		if (!e)
+			why = SL_WHY_EXECED;
+		else if (hold_add(b, e, c))
+			why = SL_WHY_LIMIT_BROKER;
+	}
+	if (why != SL_WHY_NONE)
+		sl_brk_refuse(b, c, m->id, why);
+	else
+		send_paired(b, c, e->pair, (unsigned)(e - e->pair->end), m->id);
+}
+
+/*
+ * Ignored: a pair that is unknown by now, or that this client does not hold (a child that says GONE
+ * for what its parent attached). A client that holds both ends names the one it means in side.
+ */
+void sl_brk_gone(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m)
+{
+	struct sl_brk_pair *p = sl_brk_pair_find(b, m->pair);
+	struct sl_brk_hold *h;
+
+	if (!p)
+		return;
+	h = find_hold(&p->end[m->side & 1], c);
+	if (!h)
+		h = find_hold(&p->end[~m->side & 1], c);
+	if (!h)
+		return;
+	hold_free(h);
+	free_if_finished(b, p);
+}
+
+/* The client has disconnected: an exec, an exit, or a crash. */
+void sl_brk_holds_drop(struct sl_brk *b, struct sl_brk_client *c)
+{
+	struct sl_brk_hold *h;
+	struct sl_brk_end *e;
+
+	while ((h = LIST_FIRST(&c->holds)) != NULL) {
+		e = h->end;
+		hold_free(h);
+		if (e->hold_count)
+			continue;
+		e->until_ms = b->now_ms + SL_BRK_GRACE_MS;
+		TAILQ_INSERT_TAIL(&b->graces, e, grace);
+	}
+}
+
+void sl_brk_grace_run(struct sl_brk *b)
+{
+	struct sl_brk_end *e;
+
+	while ((e = TAILQ_FIRST(&b->graces)) != NULL && e->until_ms <= b->now_ms) {
+		grace_stop(b, e);
+		free_if_finished(b, e->pair);
+	}
+}
