@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* conn.c - connections come and go: connect, accept, shutdown */
+#include <netinet/in.h>
+#include "preload.h"
+#include "sys.h"
+
+enum sl_reason sl_refuse_all;
+
+static bool is_tcp(int fd)
+{
+	socklen_t len = sizeof(int);
+	int proto;
+
+	return !sl_sys_getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &proto, &len) &&
+	       proto == IPPROTO_TCP;
+}
+
+void sl_conn_track(int fd, bool connecting)
+{
+	struct sl_sock *s;
+
+	if (!is_tcp(fd)) {
+		sl_sock_untrack(fd); /* the number of one that was closed behind our back */
+		return;
+	}
+	sl_sock_track(fd, connecting);
+	if (sl_likely(sl_refuse_all == SL_WHY_NONE))
+		return;
+	s = sl_sock_get(fd);
+	if (s) {
+		sl_sock_refuse(s, fd, sl_refuse_all);
+		sl_sock_put(s);
+	}
+}
+
+void sl_conn_refuse_all(enum sl_reason why)
+{
+	struct sl_sock *s;
+	int fd;
+
+	sl_refuse_all = why;
+	for (fd = sl_fdtab_next(0); fd >= 0; fd = sl_fdtab_next(fd + 1)) {
+		s = sl_sock_get(fd);
+		if (!s)
+			continue;
+		sl_sock_refuse(s, fd, why);
+		sl_sock_put(s);
+	}
+}
+
+static bool definite(int err)
+{
+	switch (err) {
+	case ECONNREFUSED:
+	case ECONNRESET:
+	case ECONNABORTED:
+	case ETIMEDOUT:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A second connect() on @fd says once 0, too: it is to leave a socket alone that is under way or promoted. */
+static bool under_way(int fd)
+{
+	struct sl_sock *s = sl_sock_get(fd);
+	bool yes;
+
+	if (!s)
+		return false;
+	yes = s->connecting || sl_sock_attached(s);
+	sl_sock_put(s);
+	return yes;
+}
+
+/* What a connect() means, from its error (0: success). EALREADY and EISCONN mean nothing. */
+static void connected(int fd, const struct sockaddr *addr, int err)
+{
+	if (addr->sa_family == AF_UNSPEC) {
+		if (!err)
+			sl_sock_untrack(fd);
+		return;
+	}
+	if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)
+		return;
+	if (err == EINPROGRESS)
+		sl_conn_track(fd, true);
+	else if ((!err || err == EINTR) && !under_way(fd))
+		sl_conn_track(fd, err == EINTR);
+	else if (definite(err))
+		sl_sock_untrack(fd);
+}
+
+SL_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int rc = REAL(connect)(fd, addr, len), err = errno;
+
+	if (sl_live && addr && len >= sizeof(addr->sa_family))
+		connected(fd, addr, rc ? err : 0);
+	errno = err;
+	return rc;
+}
+SL_ALIAS(__connect, connect);
+
+static int accepted(int fd)
+{
+	if (fd >= 0 && sl_live)
+		sl_conn_track(fd, false);
+	return fd;
+}
+
+SL_EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	return accepted(REAL(accept)(fd, addr, len));
+}
+
+SL_EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	return accepted(REAL(accept4)(fd, addr, len, flags));
+}
+
+SL_EXPORT int shutdown(int fd, int how)
+{
+	struct sl_sock *s = sl_get(fd);
+	int rc;
+
+	if (!s)
+		return REAL(shutdown)(fd, how);
+	rc = sl_sock_shutdown(s, fd, how);
+	sl_sock_put(s);
+	return (int)sl_ret(rc);
+}

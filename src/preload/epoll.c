@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* epoll.c - epoll; an instance that we did not see being made waits in libc */
+#include "preload.h"
+
+static int created(int epfd)
+{
+	if (epfd >= 0 && sl_live)
+		sl_ready_epoll_created(epfd);
+	return epfd;
+}
+
+SL_EXPORT int epoll_create(int size)
+{
+	return created(REAL(epoll_create)(size));
+}
+
+SL_EXPORT int epoll_create1(int flags)
+{
+	return created(REAL(epoll_create1)(flags));
+}
+
+SL_EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
+{
+	if (!sl_tracked(epfd) && !sl_tracked(fd))
+		return REAL(epoll_ctl)(epfd, op, fd, ev);
+	return (int)sl_ret(sl_ready_epoll_ctl(epfd, op, fd, ev));
+}
+
+SL_EXPORT int epoll_wait(int epfd, struct epoll_event *ev, int max, int ms)
+{
+	struct timespec t;
+
+	if (!sl_is_epoll(epfd))
+		return REAL(epoll_wait)(epfd, ev, max, ms);
+	return (int)sl_ret(sl_ready_epoll_wait(epfd, ev, max, sl_ms(&t, ms), NULL));
+}
+
+SL_EXPORT int epoll_pwait(int epfd, struct epoll_event *ev, int max, int ms, const sigset_t *mask)
+{
+	struct timespec t;
+
+	if (!sl_is_epoll(epfd))
+		return REAL(epoll_pwait)(epfd, ev, max, ms, mask);
+	return (int)sl_ret(sl_ready_epoll_wait(epfd, ev, max, sl_ms(&t, ms), mask));
+}
+
+SL_EXPORT int epoll_pwait2(int epfd, struct epoll_event *ev, int max,
+			   const struct timespec *timeout, const sigset_t *mask)
+{
+	if (sl_bad_time(timeout) || !sl_is_epoll(epfd))
+		return REAL(epoll_pwait2)(epfd, ev, max, timeout, mask);
+	return (int)sl_ret(sl_ready_epoll_wait(epfd, ev, max, timeout, mask));
+}

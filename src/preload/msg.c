@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* msg.c - recv, send and their relatives */
+#include <string.h>
+#include "iov.h"
+
+SL_EXPORT ssize_t recv(int fd, void *buf, size_t len, int flags)
+{
+	struct sl_sock *s = sl_get(fd);
+	struct iovec iov = sl_iov1(buf, len);
+	struct msghdr m = sl_msg_of(&iov, 1);
+	ssize_t rc;
+
+	if (!s)
+		return REAL(recv)(fd, buf, len, flags);
+	rc = sl_sock_recv(s, fd, &m, flags);
+	sl_sock_put(s);
+	return sl_ret(rc);
+}
+
+/* TCP fills no name: *addr_len becomes 0. The kernel looks at addr_len after the bytes have moved. */
+SL_EXPORT ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
+			   socklen_t *addr_len)
+{
+	struct sl_sock *s = sl_get(fd);
+	struct iovec iov = sl_iov1(buf, len);
+	struct msghdr m = sl_msg_of(&iov, 1);
+	ssize_t rc;
+
+	if (!s)
+		return REAL(recvfrom)(fd, buf, len, flags, addr, addr_len);
+	m.msg_name = addr;
+	m.msg_namelen = addr && addr_len && *addr_len <= INT_MAX ? *addr_len : 0;
+	rc = sl_sock_recv(s, fd, &m, flags);
+	sl_sock_put(s);
+	if (rc >= 0 && addr) {
+		if (!addr_len || *addr_len > INT_MAX)
+			return sl_ret(addr_len ? -EINVAL : -EFAULT);
+		*addr_len = m.msg_namelen;
+	}
+	return sl_ret(rc);
+}
+
+static int msg_check(const struct msghdr *m)
+{
+	if (m->msg_name && m->msg_namelen > INT_MAX)
+		return -EINVAL;
+	return sl_iov_check(m->msg_iov, m->msg_iovlen, -EMSGSIZE);
+}
+
+static ssize_t sock_recvmsg(struct sl_sock *s, int fd, struct msghdr *m, int flags)
+{
+	int rc = msg_check(m);
+
+	return rc ? rc : sl_sock_recv(s, fd, m, flags);
+}
+
+static ssize_t sock_sendmsg(struct sl_sock *s, int fd, const struct msghdr *m, int flags)
+{
+	int rc = msg_check(m);
+
+	if (rc == 0 && m->msg_controllen > INT_MAX)
+		rc = -ENOBUFS;
+	return rc ? rc : sl_sock_send(s, fd, m, flags);
+}
+
+SL_EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+{
+	struct sl_sock *s = sl_get(fd);
+	ssize_t rc;
+
+	if (!s)
+		return REAL(recvmsg)(fd, m, flags);
+	rc = m ? sock_recvmsg(s, fd, m, flags) : -EFAULT;
+	sl_sock_put(s);
+	return sl_ret(rc);
+}
+
+/* Time left until @end; false: none. */
+static bool time_left(const struct timespec *end, struct timespec *left)
+{
+	clock_gettime(CLOCK_MONOTONIC, left);
+	left->tv_sec = end->tv_sec - left->tv_sec;
+	left->tv_nsec = end->tv_nsec - left->tv_nsec;
+	if (left->tv_nsec < 0) {
+		left->tv_nsec += 1000000000;
+		left->tv_sec--;
+	}
+	if (left->tv_sec < 0)
+		left->tv_sec = left->tv_nsec = 0;
+	return left->tv_sec || left->tv_nsec;
+}
+
+/* As do_recvmmsg(): the timeout is looked at after each message, a late error is not reported. */
+static int sock_recvmmsg(struct sl_sock *s, int fd, struct mmsghdr *v, unsigned n, int flags,
+			 struct timespec *timeout)
+{
+	struct timespec end;
+	ssize_t rc = 0;
+	unsigned i;
+
+	if (sl_bad_time(timeout))
+		return -EINVAL;
+	if (timeout) {
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		end.tv_sec += timeout->tv_sec + (end.tv_nsec + timeout->tv_nsec) / 1000000000;
+		end.tv_nsec = (end.tv_nsec + timeout->tv_nsec) % 1000000000;
+	}
+	for (i = 0; i < n;) {
+		rc = sock_recvmsg(s, fd, &v[i].msg_hdr, flags & ~MSG_WAITFORONE);
+		if (rc < 0)
+			break;
+		v[i++].msg_len = (unsigned)rc;
+		if (flags & MSG_WAITFORONE)
+			flags |= MSG_DONTWAIT;
+		if (timeout && !time_left(&end, timeout))
+			break;
+		if (v[i - 1].msg_hdr.msg_flags & MSG_OOB)
+			break;
+	}
+	return i ? (int)i : (int)rc;
+}
+
+SL_EXPORT int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct timespec *timeout)
+{
+	struct sl_sock *s = sl_get(fd);
+	int rc;
+
+	if (!s)
+		return REAL(recvmmsg)(fd, v, n, flags, timeout);
+	rc = n && !v ? -EFAULT : sock_recvmmsg(s, fd, v, n, flags, timeout);
+	sl_sock_put(s);
+	return (int)sl_ret(rc);
+}
+
+SL_EXPORT ssize_t send(int fd, const void *buf, size_t len, int flags)
+{
+	struct sl_sock *s = sl_get(fd);
+	struct iovec iov = sl_iov1(buf, len);
+	struct msghdr m = sl_msg_of(&iov, 1);
+	ssize_t rc;
+
+	if (!s)
+		return REAL(send)(fd, buf, len, flags);
+	rc = sl_sock_send(s, fd, &m, flags);
+	sl_sock_put(s);
+	return sl_ret(rc);
+}
+SL_ALIAS(__send, send);
+
+SL_EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags,
+			 const struct sockaddr *addr, socklen_t addr_len)
+{
+	struct sl_sock *s = sl_get(fd);
+	struct iovec iov = sl_iov1(buf, len);
+	struct msghdr m = sl_msg_of(&iov, 1);
+	ssize_t rc = -EINVAL;
+
+	if (!s)
+		return REAL(sendto)(fd, buf, len, flags, addr, addr_len);
+	m.msg_name = (void *)(uintptr_t)addr;
+	m.msg_namelen = addr ? addr_len : 0;
+	if (m.msg_namelen <= sizeof(struct sockaddr_storage))
+		rc = sl_sock_send(s, fd, &m, flags);
+	sl_sock_put(s);
+	return sl_ret(rc);
+}
+
+/*
+ * A message on a UNIX socket may carry one of ours to another process, which knows nothing of lanes:
+ * it leaves the memory lane before it goes.
+ */
+static void refuse_passed(const struct msghdr *m)
+{
+	struct msghdr c = *m; /* CMSG_NXTHDR wants a writable one */
+	struct cmsghdr *h;
+	struct sl_sock *s;
+	size_t i, n;
+	int fd;
+
+	for (h = CMSG_FIRSTHDR(&c); h; h = CMSG_NXTHDR(&c, h)) {
+		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS ||
+		    h->cmsg_len < CMSG_LEN(0))
+			continue;
+		n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(fd);
+		for (i = 0; i < n; i++) {
+			memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
+			s = sl_get(fd);
+			if (!s)
+				continue;
+			sl_sock_refuse(s, fd, SL_WHY_PASSED);
+			sl_sock_put(s);
+		}
+	}
+}
+
+SL_EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	struct sl_sock *s = sl_get(fd);
+	ssize_t rc;
+
+	if (!s) {
+		if (m && m->msg_control && m->msg_controllen)
+			refuse_passed(m);
+		return REAL(sendmsg)(fd, m, flags);
+	}
+	rc = m ? sock_sendmsg(s, fd, m, flags) : -EFAULT;
+	sl_sock_put(s);
+	return sl_ret(rc);
+}
+
+static size_t iov_total(const struct msghdr *m)
+{
+	size_t i, sum = 0;
+
+	for (i = 0; i < m->msg_iovlen; i++)
+		sum += m->msg_iov[i].iov_len;
+	return sum;
+}
+
+/* As __sys_sendmmsg(): stops after a message that went only in part. */
+static int sock_sendmmsg(struct sl_sock *s, int fd, struct mmsghdr *v, unsigned n, int flags)
+{
+	ssize_t rc = 0;
+	unsigned i;
+
+	for (i = 0; i < n;) {
+		rc = sock_sendmsg(s, fd, &v[i].msg_hdr, flags);
+		if (rc < 0)
+			break;
+		v[i++].msg_len = (unsigned)rc;
+		if ((size_t)rc < iov_total(&v[i - 1].msg_hdr))
+			break;
+	}
+	return i ? (int)i : (int)rc;
+}
+
+SL_EXPORT int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
+{
+	struct sl_sock *s = sl_get(fd);
+	unsigned i;
+	int rc;
+
+	n = n < SL_IOV_MAX ? n : SL_IOV_MAX;
+	if (!s) {
+		for (i = 0; v && i < n; i++)
+			if (v[i].msg_hdr.msg_control && v[i].msg_hdr.msg_controllen)
+				refuse_passed(&v[i].msg_hdr);
+		return REAL(sendmmsg)(fd, v, n, flags);
+	}
+	rc = n && !v ? -EFAULT : sock_sendmmsg(s, fd, v, n, flags);
+	sl_sock_put(s);
+	return (int)sl_ret(rc);
+}
+
+SL_EXPORT ssize_t __recv_chk(int fd, void *buf, size_t len, size_t buf_len, int flags)
+{
+	if (len > buf_len)
+		return REAL(__recv_chk)(fd, buf, len, buf_len, flags); /* aborts */
+	return recv(fd, buf, len, flags);
+}
+
+SL_EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t buf_len, int flags,
+				 struct sockaddr *addr, socklen_t *addr_len)
+{
+	if (len > buf_len)
+		return REAL(__recvfrom_chk)(fd, buf, len, buf_len, flags, addr, addr_len);
+	return recvfrom(fd, buf, len, flags, addr, addr_len);
+}

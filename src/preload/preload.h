@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * preload.h - what the interposed calls share
+ *
+ * How it works. Each name of SL_CALLS (base/calls.h) is defined here once, in the file of its family. It asks
+ * the descriptor table whether the descriptor is ours. If not, it calls the real function, as the last thing
+ * it does: that blocks, is cancelled and sets errno as libc has it, and no lock of ours is held. If so,
+ * it puts the arguments into the one form that sock/ and ready/ know, and turns what they return into
+ * errno with sl_ret().
+ *
+ * Before the constructor has run (only IFUNC resolvers and audit modules come earlier: the library is
+ * linked -z initfirst) nothing is ours. After the destructor the table still decides: what sl_sock_exit() left
+ * in it is still ours.
+ *
+ * Nothing here decides about lanes.
+ */
+#ifndef SL_PRELOAD_H
+#define SL_PRELOAD_H
+
+#include <errno.h>
+#include <limits.h>
+#include "common.h"
+#include "ready.h"
+#include "real.h"
+#include "sock.h"
+
+/* The constructor has run. */
+extern bool sl_live;
+
+/*
+ * The real function behind a name. The table may be empty when a constructor of another library
+ * calls us from under -z initfirst of its own, so an empty slot is filled first.
+ */
+#define REAL(name) (*(sl_likely(sl_real.name) ? sl_real.name : (sl_real_init(), sl_real.name)))
+
+/* libc's other name for one of ours (SL_ALIASES), in the same file. */
+#define SL_ALIAS(other, name)                                                                      \
+	SL_EXPORT extern __typeof__(name) other __attribute__((alias(#name), copy(name)))
+
+/* What programs built with _FORTIFY_SOURCE import; libc declares these only to them. */
+ssize_t __read_chk(int fd, void *buf, size_t len, size_t buf_len);
+ssize_t __recv_chk(int fd, void *buf, size_t len, size_t buf_len, int flags);
+ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t buf_len, int flags,
+		       struct sockaddr *addr, socklen_t *addr_len);
+int __poll_chk(struct pollfd *fds, nfds_t n, int ms, size_t len);
+int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+		const sigset_t *mask, size_t len);
+
+/** sl_ret() - the one place that sets errno: what the inside returns, as libc returns it */
+static inline long sl_ret(long rc)
+{
+	if (sl_likely(rc >= 0))
+		return rc;
+	errno = (int)-rc;
+	return -1;
+}
+
+/** sl_get() - the socket behind @fd, with a reference that sl_sock_put() drops; NULL: not ours */
+static inline struct sl_sock *sl_get(int fd)
+{
+	return sl_likely(sl_live) ? sl_sock_get(fd) : NULL;
+}
+
+/** sl_tracked() - @fd is a socket or an epoll instance of ours */
+static inline bool sl_tracked(int fd)
+{
+	return sl_live && sl_fdtab_load(fd);
+}
+
+/** sl_is_epoll() - @fd is an epoll instance of ours */
+static inline bool sl_is_epoll(int fd)
+{
+	return sl_live && (sl_fdtab_load(fd) & 1);
+}
+
+/** sl_bad_time() - the kernel's rule for timeouts; NULL is good */
+static inline bool sl_bad_time(const struct timespec *t)
+{
+	return t && (t->tv_sec < 0 || t->tv_nsec < 0 || t->tv_nsec >= 1000000000);
+}
+
+/** sl_ms() - poll's milliseconds as a timespec in @t; NULL: for ever */
+static inline const struct timespec *sl_ms(struct timespec *t, int ms)
+{
+	if (ms < 0)
+		return NULL;
+	t->tv_sec = ms / 1000;
+	t->tv_nsec = ms % 1000 * 1000000l;
+	return t;
+}
+
+/* --- fd.c --- */
+
+/**
+ * sl_fd_closing() - the program is about to close @fd, in whatever way
+ * Return: 0, or -EBADF: one of scilan's own, close nothing.
+ */
+int sl_fd_closing(int fd);
+
+/* --- conn.c --- */
+
+/* Not SL_WHY_NONE: every socket of this process stays on TCP, for this reason. */
+extern enum sl_reason sl_refuse_all;
+
+/** sl_conn_track() - sl_sock_track(), under sl_refuse_all */
+void sl_conn_track(int fd, bool connecting);
+
+/** sl_conn_refuse_all() - no socket of this process is promoted from now on */
+void sl_conn_refuse_all(enum sl_reason why);
+
+/* --- proc.c --- */
+
+/** sl_proc_init() - register the fork handlers */
+void sl_proc_init(void);
+
+/** sl_proc_before_fork() / sl_proc_after_fork() - around a fork that runs no pthread_atfork handlers */
+void sl_proc_before_fork(void);
+void sl_proc_after_fork(pid_t pid);
+
+#endif

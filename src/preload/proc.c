@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * proc.c - processes begin and end, and change their user
+ *
+ * Forks are seen through pthread_atfork, which glibc runs for fork() and for its own internal forks (forkpty)
+ * alike. Our handlers are registered first, so prepare runs after everybody else's and parent and child before:
+ * others' handlers may use their sockets. _Fork() runs no handlers and is bracketed here. vfork() is served
+ * as fork(): a child that shares our memory could not be told from its parent. The parent is not suspended
+ * then.
+ *
+ * The parent handler is not told whether the fork failed, but errno is: prepare clears it, and until the parent
+ * handler runs, being the first, nothing but the failing system call sets it. In doubt there is a child: that
+ * only makes connections shared that are not.
+ */
+#include <fcntl.h>
+#include <paths.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+#include "preload.h"
+
+void sl_proc_before_fork(void)
+{
+	if (!sl_live)
+		return;
+	sl_ready_fork_prepare();
+	sl_sock_fork_prepare();
+}
+
+void sl_proc_after_fork(pid_t pid)
+{
+	int err = errno;
+
+	if (!sl_live)
+		return;
+	if (pid == 0) {
+		sl_sock_fork_child();
+		sl_ready_fork_child();
+	} else {
+		sl_sock_fork_parent(pid < 0);
+		sl_ready_fork_parent();
+	}
+	errno = err;
+}
+
+static __thread int errno_before;
+
+static void atfork_prepare(void)
+{
+	errno_before = errno;
+	sl_proc_before_fork();
+	errno = 0;
+}
+
+static void atfork_parent(void)
+{
+	bool failed = errno == EAGAIN || errno == ENOMEM;
+
+	sl_proc_after_fork(failed ? -1 : 1);
+	if (!failed)
+		errno = errno_before;
+}
+
+static void atfork_child(void)
+{
+	sl_proc_after_fork(0);
+	errno = errno_before;
+}
+
+void sl_proc_init(void)
+{
+	pthread_atfork(atfork_prepare, atfork_parent, atfork_child);
+}
+
+SL_EXPORT pid_t fork(void)
+{
+	return REAL(fork)();
+}
+SL_ALIAS(__fork, fork);
+SL_ALIAS(__libc_fork, fork);
+
+SL_EXPORT pid_t vfork(void)
+{
+	return REAL(fork)();
+}
+SL_ALIAS(__vfork, vfork);
+
+SL_EXPORT pid_t _Fork(void)
+{
+	pid_t pid;
+
+	sl_proc_before_fork();
+	pid = REAL(_Fork)();
+	sl_proc_after_fork(pid);
+	return pid;
+}
+
+static int null_stdio(void)
+{
+	int fd = open(_PATH_DEVNULL, O_RDWR), i;
+	struct stat st;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) {
+		close(fd);
+		return (int)sl_ret(-ENODEV);
+	}
+	for (i = 0; i <= 2; i++)
+		(void)dup2(fd, i);
+	if (fd > 2)
+		close(fd);
+	return 0;
+}
+
+/* glibc's, with the dup2 and the parent's _exit going through us. */
+SL_EXPORT int daemon(int nochdir, int noclose)
+{
+	switch (fork()) {
+	case -1:
+		return -1;
+	case 0:
+		break;
+	default:
+		_exit(0);
+	}
+	if (setsid() < 0)
+		return -1;
+	if (!nochdir && chdir("/"))
+		errno = 0; /* as glibc: does not matter */
+	return noclose ? 0 : null_stdio();
+}
+
+SL_EXPORT void _exit(int status)
+{
+	if (sl_live)
+		sl_sock_exit();
+	REAL(_exit)(status);
+	__builtin_unreachable();
+}
+
+SL_EXPORT void _Exit(int status)
+{
+	_exit(status);
+}
+
+/* The broker believes who we were when we connected to it. */
+static void changing_user(void)
+{
+	if (sl_live)
+		sl_sock_credentials();
+}
+
+SL_EXPORT int setuid(uid_t uid)
+{
+	changing_user();
+	return REAL(setuid)(uid);
+}
+
+SL_EXPORT int setreuid(uid_t ruid, uid_t euid)
+{
+	changing_user();
+	return REAL(setreuid)(ruid, euid);
+}
+
+SL_EXPORT int setresuid(uid_t ruid, uid_t euid, uid_t suid)
+{
+	changing_user();
+	return REAL(setresuid)(ruid, euid, suid);
+}
+
+SL_EXPORT int seteuid(uid_t euid)
+{
+	changing_user();
+	return REAL(seteuid)(euid);
+}
