@@ -63,7 +63,7 @@ static bool definite(int err)
 	}
 }
 
-/* A second connect() on @fd says once 0, too: it is to leave a socket alone that is under way or promoted. */
+/* A second connect() says once 0, too: a socket that is under way or promoted is left alone. */
 static bool under_way(int fd)
 {
 	struct sl_sock *s = sl_sock_get(fd);

@@ -2,9 +2,9 @@
 /*
  * exec.c - another program takes over
  *
- * The image that follows inherits descriptors, but not lanes: sl_sock_exec() brings what it inherits back to TCP
- * first. posix_spawn is passed on: its child runs libc's internal calls on our memory, and must not
- * touch anything of ours.
+ * The image that follows inherits descriptors, but not lanes: sl_sock_exec() brings what it
+ * inherits back to TCP first. posix_spawn is passed on: its child runs libc's internal calls on our
+ * memory, and must not touch anything of ours.
  */
 #include <alloca.h>
 #include <stdarg.h>

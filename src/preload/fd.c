@@ -2,8 +2,9 @@
 /*
  * fd.c - descriptors come and go: close, dup, fcntl
  *
- * The table is told before a number is closed or taken over, never after: another thread may get the number at
- * once. scilan's own descriptors (hidden.h) answer EBADF, survive close_range, and make room for dup2.
+ * The table is told before a number is closed or taken over, never after: another thread may get
+ * the number at once. scilan's own descriptors (hidden.h) answer EBADF, survive close_range, and
+ * make room for dup2.
  */
 #include <fcntl.h>
 #include <stdarg.h>
@@ -95,8 +96,8 @@ SL_EXPORT int dup(int fd)
 }
 
 /*
- * dup2() closes newfd, but only if fd is good. The real call is made even when that is known to fail: it
- * has the errno.
+ * dup2() closes newfd, but only if fd is good. The real call is made even when that is known to
+ * fail: it has the errno.
  */
 static int make_room(int fd, int newfd)
 {

@@ -23,8 +23,8 @@ static ssize_t splice_out(int fd_in, int fd_out, size_t len, unsigned flags)
 }
 
 /*
- * From a socket, sendfile works only into a pipe, and without a position (Linux 6.x). All other such
- * calls fail in the kernel without moving a byte.
+ * From a socket, sendfile works only into a pipe, and without a position (Linux 6.x). All other
+ * such calls fail in the kernel without moving a byte.
  */
 SL_EXPORT ssize_t sendfile(int fd, int in_fd, off_t *pos, size_t len)
 {

@@ -2,9 +2,9 @@
 /*
  * init.c - the library's beginning and end
  *
- * Linked -z initfirst, the constructor runs before every other one, libc's own included: environ is not set yet.
- * It costs every program under scilan a few microseconds and no descriptor; all else waits for the first
- * connection.
+ * Linked -z initfirst, the constructor runs before every other one, libc's own included: environ is
+ * not set yet. It costs every program under scilan a few microseconds and no descriptor; all else
+ * waits for the first connection.
  */
 #include <elf.h>
 #include <stdlib.h>

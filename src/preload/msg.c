@@ -17,7 +17,7 @@ SL_EXPORT ssize_t recv(int fd, void *buf, size_t len, int flags)
 	return sl_ret(rc);
 }
 
-/* TCP fills no name: *addr_len becomes 0. The kernel looks at addr_len after the bytes have moved. */
+/* TCP fills no name: *addr_len becomes 0. The kernel looks at it after the bytes have moved. */
 SL_EXPORT ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
 			   socklen_t *addr_len)
 {
@@ -166,8 +166,8 @@ SL_EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags,
 }
 
 /*
- * A message on a UNIX socket may carry one of ours to another process, which knows nothing of lanes:
- * it leaves the memory lane before it goes.
+ * A message on a UNIX socket may carry one of ours to another process, which knows nothing of
+ * lanes: it leaves the memory lane before it goes.
  */
 static void refuse_passed(const struct msghdr *m)
 {

@@ -2,15 +2,15 @@
 /*
  * preload.h - what the interposed calls share
  *
- * How it works. Each name of SL_CALLS (base/calls.h) is defined here once, in the file of its family. It asks
- * the descriptor table whether the descriptor is ours. If not, it calls the real function, as the last thing
- * it does: that blocks, is cancelled and sets errno as libc has it, and no lock of ours is held. If so,
- * it puts the arguments into the one form that sock/ and ready/ know, and turns what they return into
- * errno with sl_ret().
+ * How it works. Each name of SL_CALLS (base/calls.h) is defined here once, in the file of its
+ * family. It asks the descriptor table whether the descriptor is ours. If not, it calls the real
+ * function, as the last thing it does: that blocks, is cancelled and sets errno as libc has it, and
+ * no lock of ours is held. If so, it puts the arguments into the one form that sock/ and ready/
+ * know, and turns what they return into errno with sl_ret().
  *
- * Before the constructor has run (only IFUNC resolvers and audit modules come earlier: the library is
- * linked -z initfirst) nothing is ours. After the destructor the table still decides: what sl_sock_exit() left
- * in it is still ours.
+ * Before the constructor has run (only IFUNC resolvers and audit modules come earlier: the library
+ * is linked -z initfirst) nothing is ours. After the destructor the table still decides: what
+ * sl_sock_exit() left in it is still ours.
  *
  * Nothing here decides about lanes.
  */
@@ -43,8 +43,8 @@ ssize_t __recv_chk(int fd, void *buf, size_t len, size_t buf_len, int flags);
 ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t buf_len, int flags,
 		       struct sockaddr *addr, socklen_t *addr_len);
 int __poll_chk(struct pollfd *fds, nfds_t n, int ms, size_t len);
-int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-		const sigset_t *mask, size_t len);
+int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
+		size_t len);
 
 /** sl_ret() - the one place that sets errno: what the inside returns, as libc returns it */
 static inline long sl_ret(long rc)
@@ -113,7 +113,8 @@ void sl_conn_refuse_all(enum sl_reason why);
 /** sl_proc_init() - register the fork handlers */
 void sl_proc_init(void);
 
-/** sl_proc_before_fork() / sl_proc_after_fork() - around a fork that runs no pthread_atfork handlers */
+/** sl_proc_before_fork() / sl_proc_after_fork() - around a fork that runs no pthread_atfork
+ * handlers */
 void sl_proc_before_fork(void);
 void sl_proc_after_fork(pid_t pid);
 

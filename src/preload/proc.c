@@ -2,15 +2,15 @@
 /*
  * proc.c - processes begin and end, and change their user
  *
- * Forks are seen through pthread_atfork, which glibc runs for fork() and for its own internal forks (forkpty)
- * alike. Our handlers are registered first, so prepare runs after everybody else's and parent and child before:
- * others' handlers may use their sockets. _Fork() runs no handlers and is bracketed here. vfork() is served
- * as fork(): a child that shares our memory could not be told from its parent. The parent is not suspended
- * then.
+ * Forks are seen through pthread_atfork, which glibc runs for fork() and for its own internal forks
+ * (forkpty) alike. Our handlers are registered first, so prepare runs after everybody else's and
+ * parent and child before: others' handlers may use their sockets. _Fork() runs no handlers and is
+ * bracketed here. vfork() is served as fork(): a child that shares our memory could not be told
+ * from its parent. The parent is not suspended then.
  *
- * The parent handler is not told whether the fork failed, but errno is: prepare clears it, and until the parent
- * handler runs, being the first, nothing but the failing system call sets it. In doubt there is a child: that
- * only makes connections shared that are not.
+ * The parent handler is not told whether the fork failed, but errno is: prepare clears it, and
+ * until the parent handler runs, being the first, nothing but the failing system call sets it. In
+ * doubt there is a child: that only makes connections shared that are not.
  */
 #include <fcntl.h>
 #include <paths.h>

@@ -3,9 +3,9 @@
  * syscall.c - syscall(2) for the numbers of the interposed calls
  *
  * libuv closes by syscall(SYS_close), others poll or accept so. Where a descriptor of ours is
- * concerned the call is handed to the interposed function; all else goes to libc's syscall() as it came. The kernel's
- * conventions differ from libc's in signal sets (8 bytes, and a size argument) and in timeouts, which it
- * updates.
+ * concerned the call is handed to the interposed function; all else goes to libc's syscall() as it
+ * came. The kernel's conventions differ from libc's in signal sets (8 bytes, and a size argument)
+ * and in timeouts, which it updates.
  */
 #include <fcntl.h>
 #include <stdarg.h>
@@ -175,8 +175,7 @@ static bool wait_call(long nr, const long *a, long *rc)
 	case SYS_epoll_pwait:
 		if (a[4] && a[5] != KERNEL_SIGSET)
 			return false;
-		*rc = epoll_pwait((int)a[0], ptr(a[1]), (int)a[2], (int)a[3],
-				  mask_of(&set, a[4]));
+		*rc = epoll_pwait((int)a[0], ptr(a[1]), (int)a[2], (int)a[3], mask_of(&set, a[4]));
 		return true;
 	case SYS_epoll_pwait2:
 		if (a[4] && a[5] != KERNEL_SIGSET)
@@ -200,6 +199,8 @@ static long raw_fork(long nr, const long *a)
 	sl_proc_after_fork(pid);
 	return pid;
 }
+
+/* clang-format off */
 
 /* True: done, with *rc. False: still to be made, as it came. */
 static bool handled(long nr, const long *a, long *rc)
@@ -252,6 +253,7 @@ static bool handled(long nr, const long *a, long *rc)
 		return false;
 	}
 }
+/* clang-format on */
 
 /* Reading six arguments where fewer were passed is what libc's own does: the rest is ignored. */
 SL_EXPORT long syscall(long nr, ...)
