@@ -11,7 +11,6 @@
  * - waking a sleeper and being woken, with futex, eventfd, pipe and a Unix socket, on one CPU and
  *   across two: the price of having slept
  */
-#define _GNU_SOURCE
 #include "hist.h"
 #include "util.h"
 

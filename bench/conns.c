@@ -9,7 +9,6 @@
  * stream; the server closes first, so that TIME_WAIT stays on the server's side and does not
  * use up the client's ports. With --exchange 0 nothing is sent at all.
  */
-#define _GNU_SOURCE
 #include "hist.h"
 #include "util.h"
 

@@ -11,7 +11,6 @@
  * Then it prints the CPU time that it used itself meanwhile (the server's is read
  * from outside), exchanges one message on each again, to show that they live, and closes.
  */
-#define _GNU_SOURCE
 #include "util.h"
 
 #include <errno.h>

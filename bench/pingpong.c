@@ -9,7 +9,6 @@
  * client takes one clock reading a round trip: the end of one is the start of the next (with
  * --gap, one before and one after). The server ends with its connection.
  */
-#define _GNU_SOURCE
 #include "hist.h"
 #include "util.h"
 

@@ -12,7 +12,6 @@
  * With --check on both sides the stream is a pattern of prime period, and the receiver compares
  * every byte. The sending loop costs nothing more; the receiver pays a memcmp.
  */
-#define _GNU_SOURCE
 #include "util.h"
 
 #include <errno.h>
