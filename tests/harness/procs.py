@@ -86,7 +86,7 @@ class Procs:
     @staticmethod
     def name(args):
         """A word for the log: the program, not the `scilan run` before it."""
-        return pathlib.Path(args[args.index("--") + 1 if "--" in args else 0]).name
+        return pathlib.Path(args[args.index("--") + 1 if "--" in args[:-1] else 0]).name
 
     def finish(self, proc, seconds=60, status=0, data=None):
         """Wait for the end, check the exit status, return what it wrote to standard output."""
