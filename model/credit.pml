@@ -23,13 +23,16 @@
  * C2  The position that comes back with fetch_or counts, not the one loaded before.
  * C3  The reader tells its position before it arms or closes. If the CAS succeeds after that, the
  *     writer has all of the ring, and knows it or is rung: both sides never sleep at once. So
- *     here the writer could do without a look at its own next word for CLOSED (-DNO_CLOSED_LOOK,
- *     correct too); it needs the look where the reader closes with records unread (half.pml).
+ *     here the writer could do without a look at its own next word for CLOSED; it needs that look
+ *     where the reader closes with records unread (half.pml).
  * C4  A writer that sleeps registers like a reader that sleeps (W4 of word.pml), before WANT is
  *     set: readers and writers of one side sleep on the same socket.
  *
- * (a) and (c) are for speed. "Enough" is any amount here, so every threshold is covered;
- * -DNO_EAGER leaves out both and is correct too.
+ * "Enough" in (a) is any amount here, so every threshold is covered.
+ *
+ * Variants, correct too:
+ *   NO_EAGER           without (a) and (c), which are for speed
+ *   NO_CLOSED_LOOK     without the look at the writer's own next word
  *
  * Bugs, each must fail:
  *   BUG_WANT_STORE     the writer stores position and WANT over the reader's word (C1)

@@ -39,7 +39,8 @@
  *     They must not be data from behind a later END: the writer puts no END before it has seen
  *     the reader's position beyond START (which the reader publishes at once).
  *
- * -DPRODUCED: the alternative, correct.
+ * Variants, correct too:
+ *   PRODUCED          a word of the writer's tells K, final
  *
  * Bugs, each must fail:
  *   BUG_NO_TRIM       the bytes of a blocked receive are delivered without another look (L5)
@@ -54,8 +55,12 @@
  *   BUG_END_LATE      answer to CLOSED: data first, END(K) after it (L2)
  *   BUG_NO_ANSWER     answer to CLOSED: none, straight on over TCP
  *   BUG_CLOSED_TCP    the reader takes its own CLOSED for the end of the bells
- *   BUG_PRODUCED_LATE with PRODUCED: data first, the word after it
+ *   BUG_PRODUCED_LATE PRODUCED, but data first, the word after it
  */
+
+#ifdef BUG_PRODUCED_LATE
+#define PRODUCED
+#endif
 
 #ifndef D
 #define D	4	/* bytes of the stream */

@@ -6,7 +6,7 @@
  * socket: it wakes everyone who polls the socket, and stays until somebody takes it out) and a
  * bell of each thread's own; a thread that goes away for good, out of its sleep or after a record,
  * and leaves the rest of the stream to the other one. Checked: records come once and in order, and
- * nobody sleeps for ever.
+ * nobody sleeps for ever, or yields for ever (the progress labels).
  *
  * Abstracted: payload (a record is its word), positions do not wrap (credit.pml), bytes on the
  * socket are bells (lanes.pml). Memory is sequentially consistent here: that payload and
@@ -85,7 +85,8 @@ proctype writer()
 		word[p + 1] = EMPTY;
 #endif
 		if
-		:: old == EMPTY -> p++
+		:: old == EMPTY ->
+progress_write:		p++
 		:: ARMED(old) -> bell[old]++; p++
 		:: old == CLOSED ->
 			word[p + 1] = EMPTY;
@@ -121,7 +122,7 @@ proctype reader(byte me)
 		assert(w != GARBAGE);
 		if
 		:: w == RECORD ->
-			pos++;
+progress_read:	pos++;
 			UNLOCK
 		:: w == END ->
 			pos++;
