@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ring.c - see ring.h; the orderings W1, W2 are in word.h, C1, C2 in ring.h */
+#include <errno.h>
+#include <string.h>
+#include <sys/types.h>
+#include "ring.h"
+
+#define HDR sizeof(struct sl_word_shm)
+
+static inline size_t pad8(size_t n)
+{
+	return (n + 7) & ~(size_t)7;
+}
+
+void sl_ring_init(struct sl_ring *r, const struct sl_seg *seg, unsigned from)
+{
+	r->base = sl_seg_ring(seg, from);
+	r->len = seg->ring_len;
+	r->ctl = &seg->shm->ring[from];
+}
+
+/* --- writer --- */
+
+/* The peer writes the credit word: only a position between the last one and ours is believed. */
+static void reload_credit(struct sl_ring_tx *tx, uint64_t v)
+{
+	v &= ~SL_WANT;
+	if (v - tx->credit <= tx->pos - tx->credit && !(v & 7))
+		tx->credit = v;
+}
+
+/* Bytes, headers included, that may be written at tx->pos with @keep left over. */
+static size_t space(const struct sl_ring *r, const struct sl_ring_tx *tx, size_t keep)
+{
+	uint64_t used = tx->pos - tx->credit + HDR + keep;
+
+	return used >= r->len ? 0 : (size_t)(r->len - used);
+}
+
+size_t sl_ring_room(const struct sl_ring *r, struct sl_ring_tx *tx, bool reload)
+{
+	size_t n;
+
+	if (reload)
+		reload_credit(tx, atomic_load_explicit(&r->ctl->credit, memory_order_acquire));
+	n = space(r, tx, SL_RING_RESERVE);
+	return n <= HDR ? 0 : n - HDR;
+}
+
+static int publish(const struct sl_ring *r, struct sl_ring_tx *tx, enum sl_rec_type type,
+		   uint32_t len, uint64_t next, int *ring)
+{
+	uint32_t bell;
+	int rc;
+
+	atomic_store_explicit(&sl_ring_word(r, next)->word, SL_EMPTY, memory_order_relaxed);
+	rc = sl_word_publish(sl_ring_word(r, tx->pos), sl_word_record(type, len), &bell);
+	if (rc < 0)
+		return rc;
+	*ring |= rc;
+	tx->pos = next;
+	return 0;
+}
+
+/* Jump to the front. The caller has checked that the tail and a header fit. */
+static int pad(const struct sl_ring *r, struct sl_ring_tx *tx, int *ring)
+{
+	return publish(r, tx, SL_PAD, 0, (tx->pos | (r->len - 1)) + 1, ring);
+}
+
+static size_t tail(const struct sl_ring *r, const struct sl_ring_tx *tx)
+{
+	return r->len - (size_t)(tx->pos & (r->len - 1));
+}
+
+/* Everything consumed and past the first pages: go on at the front, where the cache is warm. */
+static int go_front(const struct sl_ring *r, struct sl_ring_tx *tx, int *ring)
+{
+	reload_credit(tx, atomic_load_explicit(&r->ctl->credit, memory_order_acquire));
+	if (tx->credit != tx->pos || tail(r, tx) + HDR > r->len)
+		return 0;
+	return pad(r, tx, ring);
+}
+
+ssize_t sl_ring_reserve(const struct sl_ring *r, struct sl_ring_tx *tx, size_t want, void **data,
+			int *ring)
+{
+	size_t room, need = sl_min_size(pad8(want), SL_RING_CHUNK), t;
+	int rc;
+
+	if ((tx->pos & (r->len - 1)) >= SL_RING_FRONT && need + HDR <= SL_RING_FRONT) {
+		rc = go_front(r, tx, ring);
+		if (rc < 0)
+			return rc;
+	}
+	room = sl_ring_room(r, tx, false);
+	if (room < need)
+		room = sl_ring_room(r, tx, true);
+	if (!room)
+		return sl_ring_closed(r, tx) ? -EPIPE : 0;
+	t = tail(r, tx) - HDR; /* payload before the ring's end; >= 0 as positions are 8-aligned */
+	if (t < need && t < sl_min_size(room, SL_RING_CHUNK / 4)) {
+		/* Too little is left before the end: PAD costs the tail. */
+		if (room <= t + HDR) {
+			if (!t)
+				return 0;
+			goto place;
+		}
+		rc = pad(r, tx, ring);
+		if (rc < 0)
+			return rc;
+		room = sl_ring_room(r, tx, false);
+		if (!room)
+			return 0;
+		t = r->len - HDR;
+	}
+place:
+	*data = sl_ring_word(r, tx->pos) + 1;
+	return (ssize_t)sl_min_size(sl_min_size(want, SL_RING_CHUNK), sl_min_size(room & ~7ul, t));
+}
+
+int sl_ring_commit(const struct sl_ring *r, struct sl_ring_tx *tx, enum sl_rec_type type,
+		   uint32_t len, int *ring)
+{
+	return publish(r, tx, type, len, tx->pos + HDR + pad8(len), ring);
+}
+
+int sl_ring_control(const struct sl_ring *r, struct sl_ring_tx *tx, enum sl_rec_type type,
+		    const void *data, uint32_t len, int *ring)
+{
+	size_t need = HDR + pad8(len);
+	int rc;
+
+	reload_credit(tx, atomic_load_explicit(&r->ctl->credit, memory_order_acquire));
+	if (tail(r, tx) < need) {
+		if (space(r, tx, 0) < tail(r, tx))
+			return -ENOBUFS;
+		rc = pad(r, tx, ring);
+		if (rc < 0)
+			return rc;
+	}
+	if (space(r, tx, 0) < need)
+		return -ENOBUFS;
+	if (len)
+		memcpy(sl_ring_word(r, tx->pos) + 1, data, len);
+	return sl_ring_commit(r, tx, type, len, ring);
+}
+
+bool sl_ring_closed(const struct sl_ring *r, const struct sl_ring_tx *tx)
+{
+	return sl_word_look(sl_ring_word(r, tx->pos)) == SL_CLOSED;
+}
+
+int sl_ring_ack_closed(const struct sl_ring *r, struct sl_ring_tx *tx)
+{
+	uint32_t seen = SL_CLOSED;
+
+	/* No terminator: nothing follows an END. The reader only looks at this word now (R2). */
+	if (!atomic_compare_exchange_strong_explicit(&sl_ring_word(r, tx->pos)->word, &seen,
+						     sl_word_record(SL_END, 0), memory_order_acq_rel,
+						     memory_order_relaxed))
+		return -EPROTO;
+	return 0;
+}
+
+bool sl_ring_want(const struct sl_ring *r, struct sl_ring_tx *tx, size_t need)
+{
+	uint64_t v = atomic_fetch_or_explicit(&r->ctl->credit, SL_WANT, memory_order_acq_rel);
+
+	reload_credit(tx, v);
+	if (sl_ring_room(r, tx, false) < need && !sl_ring_closed(r, tx))
+		return false;
+	atomic_fetch_and_explicit(&r->ctl->credit, ~SL_WANT, memory_order_acq_rel);
+	return true;
+}
+
+/* --- reader --- */
+
+/* A record's length, checked against the ring; -EPROTO where the peer wrote nonsense. */
+static int check(const struct sl_ring *r, uint64_t pos, uint32_t w, uint32_t off)
+{
+	size_t t = r->len - (size_t)(pos & (r->len - 1)) - HDR;
+	uint32_t len = sl_word_len(w);
+
+	if (sl_word_type(w) > SL_FIN || len > SL_REC_MAX || len > t || off > len)
+		return -EPROTO;
+	if (sl_word_type(w) == SL_DATA && len == 0)
+		return -EPROTO;
+	/* No writer jumps to the front from the front; a peer that does would have us loop. */
+	if (sl_word_type(w) == SL_PAD && !(pos & (r->len - 1)))
+		return -EPROTO;
+	return 0;
+}
+
+static uint64_t next_pos(const struct sl_ring *r, uint64_t pos, uint32_t w)
+{
+	if (sl_word_type(w) == SL_PAD)
+		return (pos | (r->len - 1)) + 1;
+	return pos + HDR + pad8(sl_word_len(w));
+}
+
+static void advance(const struct sl_ring *r, struct sl_ring_rx *rx, uint32_t w)
+{
+	rx->pos = next_pos(r, rx->pos, w);
+	rx->off = 0;
+	if (rx->end < rx->pos)
+		rx->end = rx->pos;
+}
+
+int sl_ring_peek(const struct sl_ring *r, struct sl_ring_rx *rx, enum sl_rec_type *type,
+		 const uint8_t **data, size_t *len)
+{
+	uint32_t w;
+
+	for (;;) {
+		w = sl_word_look(sl_ring_word(r, rx->pos));
+		if (!sl_word_is_record(w))
+			return w == SL_CLOSED ? -EPIPE : 0;
+		if (check(r, rx->pos, w, rx->off) < 0)
+			return -EPROTO;
+		if (sl_word_type(w) != SL_PAD)
+			break;
+		advance(r, rx, w);
+	}
+	*type = sl_word_type(w);
+	*data = (const uint8_t *)(sl_ring_word(r, rx->pos) + 1) + rx->off;
+	*len = sl_word_len(w) - rx->off;
+	return 1;
+}
+
+void sl_ring_take(const struct sl_ring *r, struct sl_ring_rx *rx, size_t len)
+{
+	/* Loaded again: the peer may have changed it, so it is checked again and only clamps. */
+	uint32_t w = sl_word_look(sl_ring_word(r, rx->pos));
+	size_t have;
+
+	if (!sl_word_is_record(w) || check(r, rx->pos, w, rx->off) < 0)
+		return;
+	have = sl_word_len(w) - rx->off;
+	if (len < have) {
+		rx->off += (uint32_t)len;
+		return;
+	}
+	advance(r, rx, w);
+}
+
+ssize_t sl_ring_avail(const struct sl_ring *r, struct sl_ring_rx *rx, size_t enough)
+{
+	uint64_t pos = rx->pos;
+	uint32_t off = rx->off, w;
+	size_t n = 0;
+
+	while (n < enough) {
+		w = sl_word_look(sl_ring_word(r, pos));
+		if (!sl_word_is_record(w))
+			break;
+		if (check(r, pos, w, off) < 0)
+			return -EPROTO;
+		if (sl_word_type(w) == SL_DATA)
+			n += sl_word_len(w) - off;
+		else if (sl_word_type(w) != SL_PAD)
+			break;
+		pos = next_pos(r, pos, w);
+		off = 0;
+		if (pos - rx->pos > r->len)
+			return -EPROTO;
+	}
+	return (ssize_t)n;
+}
+
+int sl_ring_scan(const struct sl_ring *r, struct sl_ring_rx *rx)
+{
+	uint32_t w;
+
+	for (;;) {
+		w = sl_word_look(sl_ring_word(r, rx->end));
+		if (!sl_word_is_record(w))
+			return 0;
+		if (check(r, rx->end, w, 0) < 0)
+			return -EPROTO;
+		if (sl_word_type(w) == SL_END)
+			return 0; /* nothing follows */
+		rx->end = next_pos(r, rx->end, w);
+		if (rx->end - rx->pos > r->len)
+			return -EPROTO;
+	}
+}
+
+bool sl_ring_credit(const struct sl_ring *r, struct sl_ring_rx *rx, bool force)
+{
+	uint64_t due = rx->pos - rx->published, old;
+
+	atomic_store_explicit(&r->ctl->consumed, rx->pos, memory_order_relaxed);
+	if (!force && due < r->len / 8) {
+		old = atomic_load_explicit(&r->ctl->credit, memory_order_relaxed);
+		/* Empty: a waiting writer gets all there is, and one past the front may go back. */
+		if (!(old & SL_WANT) && (rx->pos & (r->len - 1)) < SL_RING_FRONT)
+			return false;
+		if (sl_word_is_record(sl_word_look(sl_ring_word(r, rx->pos))))
+			return false;
+	}
+	if (!due && !(atomic_load_explicit(&r->ctl->credit, memory_order_relaxed) & SL_WANT))
+		return false;
+	old = atomic_exchange_explicit(&r->ctl->credit, rx->pos, memory_order_acq_rel);
+	rx->published = rx->pos;
+	return old & SL_WANT;
+}
+
+/* END stands at the end: its writer is gone from this lane, nothing more will come. */
+static bool ended(const struct sl_ring *r, const struct sl_ring_rx *rx)
+{
+	return sl_word_is_record(sl_word_look(sl_ring_word(r, rx->end)));
+}
+
+int sl_ring_arm(const struct sl_ring *r, struct sl_ring_rx *rx, uint32_t bell, bool *ring)
+{
+	int rc;
+
+	*ring |= sl_ring_credit(r, rx, true);
+	for (;;) {
+		rc = sl_ring_scan(r, rx);
+		if (rc < 0)
+			return rc;
+		if (ended(r, rx) || sl_word_look(sl_ring_word(r, rx->end)) == SL_CLOSED)
+			return 0;
+		if (sl_word_arm(sl_ring_word(r, rx->end), bell) == 0)
+			return 0;
+	}
+}
+
+int sl_ring_close(const struct sl_ring *r, struct sl_ring_rx *rx)
+{
+	int rc;
+
+	do {
+		rc = sl_ring_scan(r, rx);
+		if (rc < 0)
+			return rc;
+		if (ended(r, rx))
+			return 0;
+	} while (sl_word_close(sl_ring_word(r, rx->end)) == -EAGAIN);
+	return 0;
+}

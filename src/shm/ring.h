@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ring.h - one direction of a segment: records in shared memory, one writer, one reader
+ *
+ * How it works. Positions grow without end; position & (len - 1) is the offset in the ring. A record
+ * is an 8-byte header (word.h) and its payload, padded to 8 bytes, never wrapped: where it does not fit
+ * before the ring's end, a PAD record sends the reader to the front. Before a record is published the
+ * word behind it is set to EMPTY (the terminator), so the reader always finds a word to look at.
+ *
+ * Credit. The writer may not overrun the reader, so the reader publishes its position now and then in one
+ * 64-bit word: after 1/8 of the ring, before it arms, and where a waiting writer set SL_WANT.
+ *
+ *	writer					reader
+ *	  no room by the cached credit		  consumed a record
+ *	  (a) fetch_or(credit, WANT)		  (b) exchange(credit, position)
+ *	      returned position gives room: go	      the old value had WANT: ring the writer
+ *	      else sleep
+ *
+ * C1: (a) and (b) are read-modify-writes of one word: either (a) returns the new position or (b) sees
+ *     WANT. Model: model/credit.pml. C2: (b) is a release and (a) an acquire, so the writer's stores into
+ *     the space come after the reader's loads from it.
+ *
+ * Small footprint. A writer past the first SL_RING_FRONT bytes that finds everything consumed goes back to
+ * the front by PAD, so a request/response exchange lives in a few pages. The reader helps: past the same
+ * offset it publishes its credit whenever it finds the ring empty.
+ *
+ * SL_RING_RESERVE bytes are never given to data, so that START, END and FIN can always be published.
+ *
+ * What it does not do: it knows nothing of lanes, sleeping or errors of sockets (lane/), and it takes no
+ * locks: one thread a side at a time. The positions (struct sl_ring_tx, sl_ring_rx) live where all
+ * processes of one side can share them; the peer never sees them. Whatever the peer stores, accesses stay
+ * inside the ring: offsets come from our own positions and lengths are checked against the ring.
+ */
+#ifndef SL_RING_H
+#define SL_RING_H
+
+#include "seg.h"
+#include "word.h"
+
+#define SL_WANT		1ull
+#define SL_RING_FRONT	4096u
+#define SL_RING_RESERVE 256u
+#define SL_RING_CHUNK	(16u << 10) /* a larger send is cut, so that both sides copy at once */
+
+/* A process's view of a ring: private, from sl_ring_init(). */
+struct sl_ring {
+	uint8_t *base;
+	size_t len;
+	struct sl_ring_ctl_shm *ctl;
+};
+
+struct sl_ring_tx {
+	uint64_t pos;	 /* next record goes here */
+	uint64_t credit; /* reader's position as last seen */
+};
+
+struct sl_ring_rx {
+	uint64_t pos;	    /* record being read, or the next one */
+	uint64_t end;	    /* >= pos: first word not yet seen as RECORD */
+	uint64_t published; /* position last given as credit */
+	uint32_t off;	    /* payload bytes of the record at @pos already taken */
+	uint32_t spare;
+};
+
+static inline struct sl_word_shm *sl_ring_word(const struct sl_ring *r, uint64_t pos)
+{
+	return (struct sl_word_shm *)(void *)(r->base + (pos & (r->len - 1)));
+}
+
+/** sl_ring_init() - view the ring of @seg that side @from writes */
+void sl_ring_init(struct sl_ring *r, const struct sl_seg *seg, unsigned from);
+
+/* --- writer --- */
+
+/**
+ * sl_ring_reserve() - find room for one record of at most @want payload bytes
+ * @data: where the payload goes
+ * @ring: |= 1 when a bell is owed (a PAD record met a sleeper)
+ *
+ * Return: payload bytes available, 1 .. @want; 0 no room; -EPIPE the lane is closed; -EPROTO.
+ */
+ssize_t sl_ring_reserve(const struct sl_ring *r, struct sl_ring_tx *tx, size_t want, void **data,
+			int *ring);
+
+/**
+ * sl_ring_commit() - publish @len bytes at the place sl_ring_reserve() gave
+ * @ring: |= 1 when a bell is owed
+ *
+ * Return: 0, -EPIPE or -EPROTO (nothing was published).
+ */
+int sl_ring_commit(const struct sl_ring *r, struct sl_ring_tx *tx, enum sl_rec_type type,
+		   uint32_t len, int *ring);
+
+/**
+ * sl_ring_control() - publish a START, END or FIN record with up to 32 bytes, in the reserve
+ *
+ * Return: as sl_ring_commit(); -ENOBUFS the reserve is used up (cannot happen with one of each).
+ */
+int sl_ring_control(const struct sl_ring *r, struct sl_ring_tx *tx, enum sl_rec_type type,
+		    const void *data, uint32_t len, int *ring);
+
+/** sl_ring_room() - payload bytes that data may use now; @reload: look at the credit word */
+size_t sl_ring_room(const struct sl_ring *r, struct sl_ring_tx *tx, bool reload);
+
+/**
+ * sl_ring_want() - ask to be rung when there is credit; C1
+ * Return: true: there is room by now, or the lane is closed: do not sleep.
+ */
+bool sl_ring_want(const struct sl_ring *r, struct sl_ring_tx *tx, size_t need);
+
+/** sl_ring_closed() - the reader has closed the word that the writer would fill next */
+bool sl_ring_closed(const struct sl_ring *r, const struct sl_ring_tx *tx);
+
+/**
+ * sl_ring_ack_closed() - replace CLOSED by an END record: "noticed, all later bytes go over TCP"
+ * Return: 0, or -EPROTO when the word was not CLOSED.
+ */
+int sl_ring_ack_closed(const struct sl_ring *r, struct sl_ring_tx *tx);
+
+/* --- reader --- */
+
+/**
+ * sl_ring_peek() - the record at the reader's position, PAD skipped
+ * @type, @data, @len: set on 1; what is left of the record
+ *
+ * Return: 1 a record; 0 none; -EPIPE we closed the lane at this word; -EPROTO.
+ */
+int sl_ring_peek(const struct sl_ring *r, struct sl_ring_rx *rx, enum sl_rec_type *type,
+		 const uint8_t **data, size_t *len);
+
+/** sl_ring_take() - consume @len bytes of the record at the reader's position */
+void sl_ring_take(const struct sl_ring *r, struct sl_ring_rx *rx, size_t len);
+
+/**
+ * sl_ring_avail() - data bytes from the reader's position to the end, stopping at @enough
+ *
+ * Moves rx->end forward over the records seen. Return: bytes, or -EPROTO.
+ */
+ssize_t sl_ring_avail(const struct sl_ring *r, struct sl_ring_rx *rx, size_t enough);
+
+/**
+ * sl_ring_scan() - move rx->end to the first word that is not a record
+ * Return: 0, or -EPROTO.
+ */
+int sl_ring_scan(const struct sl_ring *r, struct sl_ring_rx *rx);
+
+/**
+ * sl_ring_credit() - give credit if it is due (or @force)
+ * Return: true: the writer waits for it, ring it.
+ */
+bool sl_ring_credit(const struct sl_ring *r, struct sl_ring_rx *rx, bool force);
+
+/**
+ * sl_ring_arm() / sl_ring_close() - at the end of what was published
+ *
+ * Arming gives credit first (@ring set when the writer is to be rung). It asks for a bell for the next record;
+ * records that are there already are the caller's to look for, after arming.
+ * Return: 0 or -EPROTO.
+ */
+int sl_ring_arm(const struct sl_ring *r, struct sl_ring_rx *rx, uint32_t bell, bool *ring);
+int sl_ring_close(const struct sl_ring *r, struct sl_ring_rx *rx);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * seg.h - the segment: what the two ends of a promoted connection share
+ *
+ *   0     struct sl_seg_shm (one page)
+ *   4096  ring 0: bytes from side 0 to side 1
+ *   4096 + ring_len   ring 1: bytes from side 1 to side 0
+ *
+ * The broker makes it (sl_seg_create), both ends attach it (sl_seg_attach). The peer is not
+ * trusted: sizes are checked against the file and copied into struct sl_seg at attach, and are never
+ * read from the segment again. The file is sealed against shrinking and growing, so that no access
+ * inside the checked size can fault.
+ */
+#ifndef SL_SEG_H
+#define SL_SEG_H
+
+#include <stdatomic.h>
+#include "common.h"
+
+#define SL_SEG_MAGIC	0x534c534du /* "SLSM" */
+#define SL_SEG_VERSION	1u
+#define SL_SEG_HDR_LEN	4096u
+#define SL_RING_LEN_MIN (16u << 10)
+#define SL_RING_LEN_MAX (64u << 20)
+#define SL_RING_LEN_DEF (256u << 10)
+#define SL_SIDE_LEN	4096u
+
+/*
+ * Per ring. The credit word is the only one with two writers: the reader exchanges positions into
+ * it, the writer sets SL_WANT with fetch_or (ring.h). The rest has one writer each.
+ */
+struct sl_ring_ctl_shm {
+	_Alignas(SL_BLOCK) _Atomic uint64_t credit; /* reader's position | SL_WANT */
+	_Alignas(SL_BLOCK) _Atomic uint64_t consumed; /* reader: a hint, looked at after a crash */
+	_Alignas(SL_BLOCK) _Atomic uint64_t rung; /* writer: kernel-lane position behind its last bell */
+};
+
+/* Written by the end that the block belongs to, read by the other. */
+struct sl_seg_side_shm {
+	_Alignas(SL_BLOCK) _Atomic uint32_t attached; /* 0 -> 1 when this end has mapped the segment */
+	_Atomic uint32_t cpu;	 /* 1 + the CPU on which this end last ran; 0 unknown */
+	_Atomic uint32_t reason; /* enum sl_reason: why this end does not use the memory lane */
+	uint32_t pid;		 /* for `status` */
+	char program[16];	 /* for `status`; may lack its NUL */
+};
+
+struct sl_seg_shm {
+	uint32_t magic; /* broker, before anybody else sees the page */
+	uint32_t version;
+	uint64_t ring_len; /* bytes of each ring, a power of two */
+	struct sl_seg_side_shm side[2];
+	struct sl_ring_ctl_shm ring[2]; /* ring[i]: from side i to side 1 - i */
+};
+
+/* The handle: private to the process. */
+struct sl_seg {
+	struct sl_seg_shm *shm;
+	unsigned side; /* which end we are: 0 or 1 */
+	size_t ring_len;
+	size_t map_len;
+};
+
+/**
+ * sl_seg_create() - make a sealed segment with two empty rings
+ * @ring_len: bytes, a power of two, SL_RING_LEN_MIN .. SL_RING_LEN_MAX
+ *
+ * As created both readers count as asleep: word 0 of each ring is ARMED(0).
+ *
+ * Return: a memfd (CLOEXEC), or -errno (-EINVAL for a bad size).
+ */
+int sl_seg_create(size_t ring_len);
+
+/**
+ * sl_seg_attach() - check a segment and map it
+ * @seg:  filled on success
+ * @fd:	  the memfd; not closed, not needed afterwards
+ * @side: 0 or 1
+ *
+ * Return: 0; -EPROTO not a segment of this version (size, seals, magic, ring size); -errno.
+ */
+int sl_seg_attach(struct sl_seg *seg, int fd, unsigned side);
+void sl_seg_detach(struct sl_seg *seg);
+
+static inline uint8_t *sl_seg_ring(const struct sl_seg *seg, unsigned from)
+{
+	return (uint8_t *)seg->shm + SL_SEG_HDR_LEN + (from ? seg->ring_len : 0);
+}
+
+/**
+ * sl_map_shared() - map @len bytes of @fd (or of shared anonymous memory where @fd < 0)
+ * sl_map_retire() - give them up: zeroes take their place and the range is kept for the next mapping of
+ *		     this length, so that a late look without a lock never faults
+ */
+void *sl_map_shared(int fd, size_t len);
+void sl_map_retire(void *addr, size_t len);
+
+/**
+ * sl_side_create() - make the sealed memfd of a side page (SL_SIDE_LEN zero bytes)
+ *
+ * Return: a memfd (CLOEXEC), or -errno.
+ */
+int sl_side_create(void);
+
+#endif
