@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include "copy.h"
+#include "sys.h"
+
+static void step(const struct iovec **iov, int *cnt, size_t *off, size_t len)
+{
+	while (*cnt > 0 && len >= (*iov)->iov_len - *off) {
+		len -= (*iov)->iov_len - *off;
+		*off = 0;
+		(*iov)++;
+		(*cnt)--;
+	}
+	*off += len;
+}
+
+void sl_src_skip(struct sl_src *src, size_t len)
+{
+	step(&src->iov, &src->iovcnt, &src->off, len);
+}
+
+void sl_sink_skip(struct sl_sink *sink, size_t len)
+{
+	step(&sink->iov, &sink->iovcnt, &sink->off, len);
+}
+
+static ssize_t fill_fd(struct sl_src *src, void *dst, size_t len)
+{
+	ssize_t n;
+
+	if (!src->pos)
+		return sl_sys(SYS_read, src->fd, dst, len);
+	n = sl_sys6(SYS_pread64, src->fd, (long)dst, (long)len, *src->pos, 0, 0);
+	if (n > 0)
+		*src->pos += n;
+	return n;
+}
+
+ssize_t sl_src_fill(struct sl_src *src, void *dst, size_t len)
+{
+	size_t done = 0, n;
+
+	if (src->fd >= 0)
+		return fill_fd(src, dst, len);
+	while (done < len && src->iovcnt > 0) {
+		n = sl_min_size(src->iov->iov_len - src->off, len - done);
+		memcpy((char *)dst + done, (const char *)src->iov->iov_base + src->off, n);
+		done += n;
+		sl_src_skip(src, n);
+	}
+	return (ssize_t)done;
+}
+
+ssize_t sl_sink_put(struct sl_sink *sink, const void *data, size_t len)
+{
+	size_t done = 0, n;
+
+	if (sink->fd >= 0)
+		return sl_sys(SYS_write, sink->fd, data, len);
+	while (done < len && sink->iovcnt > 0) {
+		n = sl_min_size(sink->iov->iov_len - sink->off, len - done);
+		if (!sink->discard)
+			memcpy((char *)sink->iov->iov_base + sink->off, (const char *)data + done, n);
+		done += n;
+		sl_sink_skip(sink, n);
+	}
+	return (ssize_t)done;
+}
+
+int sl_iov_rest(const struct iovec *iov, int iovcnt, size_t off, struct iovec *tmp, size_t max,
+		size_t *total)
+{
+	int n = 0;
+
+	*total = 0;
+	while (n < SL_IOV_REST && iovcnt > 0 && *total < max) {
+		tmp[n].iov_base = (char *)iov->iov_base + off;
+		tmp[n].iov_len = sl_min_size(iov->iov_len - off, max - *total);
+		*total += tmp[n].iov_len;
+		n++;
+		iov++;
+		iovcnt--;
+		off = 0;
+	}
+	return n;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* link.c - both directions together; see link.h */
+#include <errno.h>
+#include "link.h"
+
+void sl_link_init(struct sl_link *l, const struct sl_seg *seg, struct sl_side_shm *side,
+		  struct sl_stat_conn_shm *stat)
+{
+	l->seg = *seg;
+	l->side = side;
+	l->stat = stat;
+	sl_ring_init(&l->out, seg, seg->side);
+	sl_ring_init(&l->in, seg, 1 - seg->side);
+	atomic_store_explicit(&l->hint, sl_ring_word(&l->in, side->rx.ring.pos),
+			      memory_order_relaxed);
+}
+
+int sl_link_leave(struct sl_link *l, int fd)
+{
+	bool ring = false;
+	int rc;
+
+	if (l->side->tx.waiters)
+		return -EAGAIN;
+	/* L4: nobody may wait for a bell that we can no longer ring. */
+	rc = sl_rx_close(l, &ring);
+	if (rc < 0)
+		return rc;
+	if (ring)
+		(void)sl_tx_bell(l, fd);
+	return sl_tx_end(l);
+}
+
+bool sl_link_finished(const struct sl_link *l)
+{
+	const struct sl_side_shm *sd = l->side;
+
+	return sd->tx.state == SL_TX_DONE && sd->rx.state == SL_RX_DONE &&
+	       sd->rx.krcvd >= sd->rx.skip;
+}
+
+bool sl_link_unread(const struct sl_link *l)
+{
+	if (l->side->tx.state != SL_TX_MEM)
+		return false;
+	return atomic_load_explicit(&l->out.ctl->consumed, memory_order_relaxed) !=
+	       l->side->tx.ring.pos;
+}

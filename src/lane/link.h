@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * link.h - the two directions of a promoted connection, each over two lanes
+ *
+ * How it works. Each direction is one byte stream. It starts on the kernel lane (TCP). In one segment it
+ * makes at most one stay on the memory lane:
+ *
+ *	sender:	  TCP --START(k)--> MEM --END, or CLOSED met--> DONE
+ *	receiver: TCP --k bytes read, START--> MEM --END--> DONE
+ *					       \--we close--> CLOSING --END--> DONE
+ *
+ * START carries k, the kernel-lane position at which the data left TCP. The receiver reads exactly up to
+ * k from the kernel, then the ring. From k on every byte on TCP is a bell, until END. When both
+ * directions are done the segment is given up, and the connection may be promoted again with a new one.
+ *
+ * L1 (bells and data). Before a bell byte is sent, the sender stores the position behind it in the ring's
+ *     `rung` word (release). A receiver on the memory lane drops kernel bytes below `rung` only, so
+ *     it can never drop data that follows an END which it has not read yet. END is published after the
+ *     last bell, so a receiver that has read END (acquire) sees the last value of `rung`.
+ * L2 (before START). A byte that was seen in the kernel's queue is data only if, looked at after it was
+ *     seen, the ring shows no START, or one behind it: START is published before the first bell is sent.
+ *     So the kernel is peeked at, then the ring, and only then are bytes taken.
+ * L3 (closing). The receiver closes by CAS at the end of the ring (CLOSED). The sender's next publish fails
+ *     there; it replaces CLOSED by END, then sends on TCP. Until END stands there kernel bytes are
+ *     bells. END wakes nobody: the first byte of data on TCP does.
+ * L4 (who may ring). Bell 0 is a byte in the ringer's own sending direction, so it may be rung on the
+ *     memory lane only. An end that leaves the memory lane with its sending direction first closes its
+ *     receiving direction, and rings a writer that waits there, so that nobody waits for a bell from it.
+ *
+ * Model: model/lanes.pml, model/half.pml.
+ *
+ * All functions want the lock of the direction held (both for those on both), never block, and leave errno
+ * alone. -EPROTO means that the peer wrote nonsense; the caller resets the connection.
+ */
+#ifndef SL_LINK_H
+#define SL_LINK_H
+
+#include "copy.h"
+#include "seg.h"
+#include "side.h"
+#include "stat.h"
+
+struct sl_start_shm {
+	uint64_t kpos; /* kernel-lane position of the switch */
+};
+
+struct sl_link {
+	struct sl_seg seg;
+	struct sl_ring out, in;
+	struct sl_side_shm *side;
+	struct sl_stat_conn_shm *stat;
+	/*
+	 * A word to look at without a lock: a record stands there only if there may be something to
+	 * read. Always valid memory; stale values cost a needless look under the lock.
+	 */
+	const struct sl_word_shm *_Atomic hint;
+	bool chaos;
+	uint32_t rng;
+};
+
+/** sl_link_init() - take an attached segment and this end's side page into use */
+void sl_link_init(struct sl_link *l, const struct sl_seg *seg, struct sl_side_shm *side,
+		  struct sl_stat_conn_shm *stat);
+
+/* --- sending; tx lock --- */
+
+/**
+ * sl_tx_start() - switch to the memory lane if that can be done now
+ * Return: 1 it is on the memory lane; 0 not now; -EPROTO.
+ */
+int sl_tx_start(struct sl_link *l, int fd);
+
+/**
+ * sl_tx_send() - send from @src, at most @len bytes, on whichever lane
+ * @flags: MSG_* for the kernel lane
+ *
+ * Return: bytes, > 0; 0 the source is at its end; -EAGAIN no room on the lane; -errno of the kernel or
+ *	   of the source; -EPROTO.
+ */
+ssize_t sl_tx_send(struct sl_link *l, int fd, struct sl_src *src, size_t len, int flags);
+
+/** sl_tx_bell() - ring the peer, which sleeps or waits for room */
+int sl_tx_bell(struct sl_link *l, int fd);
+
+/** sl_tx_end() - leave the memory lane with this direction, for good */
+int sl_tx_end(struct sl_link *l);
+
+/** sl_tx_fin() - publish FIN: nothing follows in this direction */
+int sl_tx_fin(struct sl_link *l);
+
+/** sl_tx_room() - bytes that could be sent on the memory lane now */
+size_t sl_tx_room(struct sl_link *l);
+
+/* --- receiving; rx lock --- */
+
+/**
+ * sl_rx_recv() - receive into @sink, at most @len bytes, from whichever lane
+ * @flags: MSG_PEEK
+ * @ring:  set when the peer's writer is to be rung (with the tx lock, after this one is released)
+ *
+ * Return: bytes; 0 end of file; -EAGAIN nothing now; -errno; -EPROTO.
+ */
+ssize_t sl_rx_recv(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, int flags,
+		   bool *ring);
+
+/** sl_rx_avail() - bytes that can be received now, up to @enough; -EPROTO */
+ssize_t sl_rx_avail(struct sl_link *l, int fd, size_t enough);
+
+/**
+ * sl_rx_kernel() - look at the kernel: drop bells, learn of FIN and errors
+ * @drain: drop bells; wrong while another thread sleeps and counts on one
+ *
+ * Return: 0 the queue holds nothing that would wake a sleeper; 1 it does (bytes that may not be dropped, FIN,
+ *	   an error).
+ */
+int sl_rx_kernel(struct sl_link *l, int fd, bool drain);
+
+/**
+ * sl_rx_arm() - before sleeping: ask to be rung for the next record
+ * @ring: set when the peer's writer is to be rung
+ *
+ * Look again for data after arming: what was published before is not rung for.
+ * Return: 0 armed, or nothing to arm (the kernel wakes us); -EPROTO.
+ */
+int sl_rx_arm(struct sl_link *l, bool *ring);
+
+/** sl_rx_close() - take nothing more from the memory lane than what is there; L3, L4 */
+int sl_rx_close(struct sl_link *l, bool *ring);
+
+/** sl_rx_memory() - true while the ring, and not the kernel, tells whether there is data */
+bool sl_rx_memory(const struct sl_link *l);
+
+/* A look without a lock: there may be something in the ring. */
+static inline bool sl_rx_hint(struct sl_link *l)
+{
+	const struct sl_word_shm *w = atomic_load_explicit(&l->hint, memory_order_relaxed);
+
+	return w && sl_word_is_record(sl_word_look(w));
+}
+
+/* --- both; rx and tx lock --- */
+
+/**
+ * sl_link_leave() - back to TCP with both directions, at this byte
+ * Return: 0 (also when under way already); -EAGAIN a thread of ours waits for room; -EPROTO.
+ */
+int sl_link_leave(struct sl_link *l, int fd);
+
+/** sl_link_finished() - both directions are done: the segment may be given up */
+bool sl_link_finished(const struct sl_link *l);
+
+/** sl_link_unread() - true when the dead peer had not taken everything we sent */
+bool sl_link_unread(const struct sl_link *l);
+
+#endif

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* rx.c - the receiving direction; see link.h for L1 to L4 */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include "link.h"
+#include "sys.h"
+
+static void set_hint(struct sl_link *l)
+{
+	const struct sl_word_shm *w = sl_ring_word(&l->in, l->side->rx.ring.pos);
+
+	if (l->side->rx.state == SL_RX_DONE)
+		w = NULL;
+	atomic_store_explicit(&l->hint, w, memory_order_relaxed);
+}
+
+static void done(struct sl_link *l)
+{
+	struct sl_rx_side *rx = &l->side->rx;
+
+	/* L1: END was read, so this is the last value. Without a START there were no bells. */
+	rx->skip = rx->state == SL_RX_TCP ?
+			   rx->krcvd :
+			   atomic_load_explicit(&l->in.ctl->rung, memory_order_acquire);
+	if (rx->skip - rx->krcvd > INT64_MAX)
+		rx->skip = rx->krcvd;
+	rx->state = SL_RX_DONE;
+	l->side->left = 1;
+	l->stat->rx.lane = SL_STAT_TCP;
+	set_hint(l);
+}
+
+/* Drop up to @len bytes of the kernel's queue. Return: as recv. */
+static ssize_t drop(struct sl_link *l, int fd, uint64_t len)
+{
+	ssize_t n = sl_sys_recv(fd, NULL, (size_t)sl_min_u64(len, INT_MAX),
+				MSG_TRUNC | MSG_DONTWAIT);
+
+	if (n > 0) {
+		l->side->rx.krcvd += (uint64_t)n;
+		l->stat->rx.bells += (uint64_t)n;
+	}
+	return n;
+}
+
+/* Bytes at the head of the kernel's queue that are known to be bells (L1). */
+static uint64_t bells(const struct sl_link *l)
+{
+	const struct sl_rx_side *rx = &l->side->rx;
+	uint64_t limit;
+
+	if (rx->state == SL_RX_TCP)
+		return 0;
+	limit = rx->state == SL_RX_DONE ?
+			rx->skip :
+			atomic_load_explicit(&l->in.ctl->rung, memory_order_acquire);
+	return limit > rx->krcvd && limit - rx->krcvd <= INT64_MAX ? limit - rx->krcvd : 0;
+}
+
+/*
+ * Look for START, END or FIN at the head of the ring and act on it.
+ * Return: 1 the state changed, look again; 0 not; -EPROTO.
+ */
+static int control(struct sl_link *l, enum sl_rec_type type, const uint8_t *data, size_t len)
+{
+	struct sl_rx_side *rx = &l->side->rx;
+	struct sl_start_shm start;
+
+	switch (type) {
+	case SL_START:
+		if (rx->state != SL_RX_TCP || len != sizeof(start))
+			return -EPROTO;
+		__builtin_memcpy(&start, data, sizeof(start));
+		if (start.kpos < rx->krcvd)
+			return -EPROTO;
+		rx->start = start.kpos;
+		rx->started = 1;
+		if (rx->krcvd < rx->start)
+			return 0;
+		sl_ring_take(&l->in, &rx->ring, len);
+		rx->state = SL_RX_MEM;
+		l->stat->rx.lane = SL_STAT_MEMORY;
+		set_hint(l);
+		return 1;
+	case SL_END:
+		sl_ring_take(&l->in, &rx->ring, len);
+		done(l);
+		return 1;
+	case SL_FIN:
+		if (rx->state == SL_RX_TCP)
+			return -EPROTO;
+		rx->fin = 1;
+		return 0;
+	default:
+		return -EPROTO;
+	}
+}
+
+static int peek(struct sl_link *l, enum sl_rec_type *type, const uint8_t **data, size_t *len)
+{
+	return sl_ring_peek(&l->in, &l->side->rx.ring, type, data, len);
+}
+
+/*
+ * The ring's head: settle control records.
+ * Return: 1 data (or a FIN) at @data; 0 nothing; -EPIPE closed by us, no END yet; -EPROTO.
+ */
+static int settle(struct sl_link *l, enum sl_rec_type *type, const uint8_t **data, size_t *len)
+{
+	int rc;
+
+	for (;;) {
+		if (l->side->rx.state == SL_RX_DONE)
+			return 0;
+		rc = peek(l, type, data, len);
+		if (rc <= 0)
+			return rc;
+		if (*type == SL_DATA)
+			return l->side->rx.state == SL_RX_TCP ? -EPROTO : 1;
+		rc = control(l, *type, *data, *len);
+		if (rc < 0)
+			return rc;
+		if (rc == 0)
+			return l->side->rx.state == SL_RX_TCP ? 0 : 1;
+	}
+}
+
+static ssize_t recv_ring(struct sl_link *l, struct sl_sink *sink, size_t len, bool peeking)
+{
+	struct sl_rx_side *rx = &l->side->rx;
+	struct sl_ring_rx saved = rx->ring;
+	enum sl_rec_type type;
+	const uint8_t *data;
+	size_t got = 0, n;
+	ssize_t put;
+	int rc = 0;
+
+	while (got < len) {
+		/* A peek must not walk over END, which cannot be put back. */
+		if (peeking && got && (peek(l, &type, &data, &n) <= 0 || type != SL_DATA))
+			break;
+		rc = settle(l, &type, &data, &n);
+		if (rc <= 0 || type != SL_DATA)
+			break;
+		put = sl_sink_put(sink, data, sl_min_size(n, len - got));
+		if (put <= 0) {
+			rc = (int)put;
+			break;
+		}
+		sl_ring_take(&l->in, &rx->ring, (size_t)put);
+		got += (size_t)put;
+	}
+	if (peeking && rx->state != SL_RX_DONE)
+		rx->ring = saved;
+	if (got)
+		return (ssize_t)got;
+	if (rc == 1 && type == SL_FIN)
+		return 0;
+	return rc < 0 && rc != -EPIPE ? rc : -EAGAIN;
+}
+
+static ssize_t note_kernel(struct sl_link *l, ssize_t n)
+{
+	if (n == 0)
+		l->side->kfin = 1;
+	else if (n < 0 && n != -EAGAIN && n != -EINTR)
+		l->side->dead = 1;
+	return n;
+}
+
+/* Take at most @len bytes of data from the kernel, @limit of them being known to be data. */
+static ssize_t recv_kernel(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, int flags)
+{
+	struct iovec tmp[SL_IOV_REST];
+	struct msghdr m = {.msg_iov = tmp};
+	size_t total;
+	ssize_t n;
+
+	if (sink->fd >= 0) {
+		/* splice has no MSG_DONTWAIT. */
+		if (!sl_sys_poll_now(fd, POLLIN | POLLRDHUP))
+			return -EAGAIN;
+		n = sl_sys6(SYS_splice, fd, 0, sink->fd, 0, (long)len, 2 /* NONBLOCK */);
+	} else {
+		m.msg_iovlen =
+			(size_t)sl_iov_rest(sink->iov, sink->iovcnt, sink->off, tmp, len, &total);
+		n = sl_sys_recvmsg(fd, &m,
+				   (flags & MSG_PEEK) | (sink->discard ? MSG_TRUNC : 0) |
+					   MSG_DONTWAIT);
+		if (n > 0)
+			sl_sink_skip(sink, (size_t)n);
+	}
+	if (n > 0 && !(flags & MSG_PEEK)) {
+		l->side->rx.krcvd += (uint64_t)n;
+		l->stat->rx.bytes_tcp += (uint64_t)n;
+	}
+	return note_kernel(l, n);
+}
+
+/*
+ * Before START: peek at the kernel first, then at the ring, then take (L2).
+ * Return: bytes of data that may be taken now; 0 end of file; -EAGAIN; -errno; -EPROTO; -ERESTART: the
+ *	   lane has changed.
+ */
+static ssize_t allowed_before_start(struct sl_link *l, int fd, size_t len)
+{
+	struct sl_rx_side *rx = &l->side->rx;
+	enum sl_rec_type type;
+	const uint8_t *data;
+	size_t n, queued;
+	char byte;
+	int avail = 0, rc;
+	ssize_t k;
+
+	k = sl_sys_recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (k > 0 && sl_sys_ioctl(fd, FIONREAD, &avail) == 0 && avail > 0)
+		k = avail;
+	rc = settle(l, &type, &data, &n);
+	if (rc < 0 && rc != -EPIPE)
+		return rc;
+	if (rx->state != SL_RX_TCP)
+		return -ERESTART;
+	if (k <= 0)
+		return note_kernel(l, k);
+	queued = (size_t)k;
+	if (rx->started)
+		queued = sl_min_size(queued, (size_t)(rx->start - rx->krcvd));
+	return (ssize_t)sl_min_size(queued, len);
+}
+
+ssize_t sl_rx_recv(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, int flags,
+		   bool *ring)
+{
+	struct sl_rx_side *rx = &l->side->rx;
+	bool peeking = flags & MSG_PEEK;
+	ssize_t n;
+
+	if (sl_likely(rx->state == SL_RX_MEM || rx->state == SL_RX_CLOSING)) {
+		n = recv_ring(l, sink, len, peeking);
+		if (sl_likely(!peeking))
+			*ring |= sl_ring_credit(&l->in, &rx->ring, false);
+		set_hint(l);
+		if (n > 0 && !peeking)
+			l->stat->rx.bytes_memory += (uint64_t)n;
+		if (n != -EAGAIN || rx->state != SL_RX_DONE)
+			return n;
+	}
+	while (rx->state == SL_RX_TCP) {
+		n = allowed_before_start(l, fd, len);
+		if (n == -ERESTART) {
+			set_hint(l);
+			return rx->state == SL_RX_TCP ? -EAGAIN :
+							sl_rx_recv(l, fd, sink, len, flags, ring);
+		}
+		return n <= 0 ? n : recv_kernel(l, fd, sink, (size_t)n, flags);
+	}
+	while (bells(l)) {
+		n = note_kernel(l, drop(l, fd, bells(l)));
+		if (n <= 0)
+			return n;
+	}
+	return recv_kernel(l, fd, sink, len, flags);
+}
+
+bool sl_rx_memory(const struct sl_link *l)
+{
+	return l->side->rx.state == SL_RX_MEM || l->side->rx.state == SL_RX_CLOSING;
+}
+
+ssize_t sl_rx_avail(struct sl_link *l, int fd, size_t enough)
+{
+	struct sl_rx_side *rx = &l->side->rx;
+	enum sl_rec_type type;
+	const uint8_t *data;
+	size_t len;
+	ssize_t n;
+	int avail = 0, rc;
+
+	rc = settle(l, &type, &data, &len);
+	set_hint(l);
+	if (rc < 0 && rc != -EPIPE)
+		return rc;
+	if (sl_rx_memory(l))
+		return sl_ring_avail(&l->in, &rx->ring, enough);
+	if (rx->state == SL_RX_TCP) {
+		n = allowed_before_start(l, fd, enough);
+		return n == -ERESTART ? sl_rx_avail(l, fd, enough) : n < 0 ? 0 : n;
+	}
+	while (bells(l))
+		if (note_kernel(l, drop(l, fd, bells(l))) <= 0)
+			return 0;
+	if (sl_sys_ioctl(fd, FIONREAD, &avail) < 0 || avail < 0)
+		return 0;
+	return avail;
+}
+
+int sl_rx_kernel(struct sl_link *l, int fd, bool drain)
+{
+	uint64_t n;
+	ssize_t rc;
+	char byte;
+
+	while (drain && (n = bells(l)) > 0) {
+		rc = note_kernel(l, drop(l, fd, n));
+		if (rc == -EAGAIN)
+			return 0;
+		if (rc < 0 && rc != -EINTR)
+			l->side->err = (int32_t)-rc;
+		if (rc <= 0)
+			return 1;
+	}
+	rc = sl_sys_recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (note_kernel(l, rc) == -EAGAIN)
+		return 0;
+	if (rc < 0 && rc != -EINTR)
+		l->side->err = (int32_t)-rc;
+	return 1;
+}
+
+int sl_rx_arm(struct sl_link *l, bool *ring)
+{
+	struct sl_rx_side *rx = &l->side->rx;
+
+	if (rx->state == SL_RX_DONE)
+		return 0;
+	if (rx->state == SL_RX_CLOSING)
+		return sl_ring_scan(&l->in, &rx->ring) < 0 ? -EPROTO : 0;
+	return sl_ring_arm(&l->in, &rx->ring, 0, ring);
+}
+
+int sl_rx_close(struct sl_link *l, bool *ring)
+{
+	struct sl_rx_side *rx = &l->side->rx;
+	int rc;
+
+	if (rx->state == SL_RX_DONE || rx->state == SL_RX_CLOSING)
+		return 0;
+	rc = sl_ring_close(&l->in, &rx->ring);
+	if (rc < 0)
+		return rc;
+	/* A writer that waits for room must look at its word again (L4). */
+	*ring |= atomic_load_explicit(&l->in.ctl->credit, memory_order_acquire) & SL_WANT;
+	*ring |= sl_ring_credit(&l->in, &rx->ring, true);
+	if (rx->state == SL_RX_MEM)
+		rx->state = SL_RX_CLOSING;
+	return 0;
+}

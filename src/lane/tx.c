@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* tx.c - the sending direction; see link.h */
+#include <errno.h>
+#include <poll.h>
+#include "link.h"
+#include "sys.h"
+
+#define KERNEL_PIECE 8192u
+
+static struct sl_seg_side_shm *peer(const struct sl_link *l)
+{
+	return &l->seg.shm->side[1 - l->seg.side];
+}
+
+static void done(struct sl_link *l)
+{
+	l->side->tx.state = SL_TX_DONE;
+	l->stat->tx.lane = SL_STAT_TCP;
+}
+
+/* The reader closed the lane at our word: tell it that we noticed (L3). */
+static int closed(struct sl_link *l)
+{
+	int rc = sl_ring_ack_closed(&l->out, &l->side->tx.ring);
+
+	done(l);
+	return rc;
+}
+
+int sl_tx_start(struct sl_link *l, int fd)
+{
+	struct sl_tx_side *tx = &l->side->tx;
+	struct sl_start_shm start = {.kpos = tx->ksent};
+	int rc, ring = 0;
+
+	if (tx->state == SL_TX_MEM)
+		return 1;
+	if (tx->state != SL_TX_TCP || tx->fin || l->side->kfin ||
+	    !atomic_load_explicit(&peer(l)->attached, memory_order_acquire))
+		return 0;
+	atomic_store_explicit(&l->out.ctl->rung, tx->ksent, memory_order_relaxed);
+	rc = sl_ring_control(&l->out, &tx->ring, SL_START, &start, sizeof(start), &ring);
+	if (rc == -EPIPE) {
+		rc = closed(l);
+		return rc;
+	}
+	if (rc < 0)
+		return rc;
+	tx->state = SL_TX_MEM;
+	l->stat->tx.lane = SL_STAT_MEMORY;
+	if (ring)
+		(void)sl_tx_bell(l, fd);
+	return 1;
+}
+
+int sl_tx_bell(struct sl_link *l, int fd)
+{
+	struct sl_tx_side *tx = &l->side->tx;
+	ssize_t n;
+
+	if (tx->state == SL_TX_TCP) {
+		int rc = sl_tx_start(l, fd);
+
+		if (rc <= 0)
+			return rc;
+	}
+	if (tx->state != SL_TX_MEM || tx->fin)
+		return 0;
+	/* L1: the position first, then the byte. */
+	atomic_store_explicit(&l->out.ctl->rung, tx->ksent + 1, memory_order_release);
+	n = sl_sys_send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n == 1) {
+		tx->ksent++;
+		l->stat->tx.bells++;
+		return 0;
+	}
+	/* A full queue wakes the peer as well as one byte more. Errors show on the next call. */
+	atomic_store_explicit(&l->out.ctl->rung, tx->ksent, memory_order_release);
+	return 0;
+}
+
+static ssize_t send_kernel(struct sl_link *l, int fd, struct sl_src *src, size_t len, int flags)
+{
+	struct iovec tmp[SL_IOV_REST];
+	struct msghdr m = {.msg_iov = tmp};
+	size_t total;
+	ssize_t n;
+
+	if (src->fd >= 0) {
+		/* These two have no MSG_DONTWAIT: a piece that surely fits. */
+		if (!(sl_sys_poll_now(fd, POLLOUT) & (POLLOUT | POLLERR | POLLHUP)))
+			return -EAGAIN;
+		len = sl_min_size(len, KERNEL_PIECE);
+		if (src->pipe)
+			n = sl_sys6(SYS_splice, src->fd, 0, fd, 0, (long)len, 2 /* NONBLOCK */);
+		else
+			n = sl_sys6(SYS_sendfile, fd, src->fd, (long)src->pos, (long)len, 0, 0);
+	} else {
+		m.msg_iovlen = (size_t)sl_iov_rest(src->iov, src->iovcnt, src->off, tmp, len, &total);
+		n = sl_sys_sendmsg(fd, &m, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n > 0)
+			sl_src_skip(src, (size_t)n);
+	}
+	if (n > 0) {
+		l->side->tx.ksent += (uint64_t)n;
+		l->stat->tx.bytes_tcp += (uint64_t)n;
+	}
+	return n;
+}
+
+/*
+ * Bytes already taken from a pipe or from a file's own offset when the reader closed the lane: they cannot be
+ * put back, so they go over TCP here and now. Its queue held bells only, so this practically never waits.
+ */
+static ssize_t send_taken(struct sl_link *l, int fd, const char *data, size_t len)
+{
+	size_t sent = 0;
+	ssize_t n;
+
+	while (sent < len) {
+		n = sl_sys_send(fd, data + sent, len - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n == -EAGAIN) {
+			(void)sl_sys_poll_wait(fd, POLLOUT);
+			continue;
+		}
+		if (n < 0)
+			return n;
+		sent += (size_t)n;
+		l->side->tx.ksent += (uint64_t)n;
+	}
+	l->stat->tx.bytes_tcp += sent;
+	return (ssize_t)sent;
+}
+
+/* Publish one record. Return: bytes; 0 the source is at its end; -EAGAIN no room; -errno. */
+static ssize_t put_record(struct sl_link *l, int fd, struct sl_src *src, size_t len, int *ring)
+{
+	struct sl_tx_side *tx = &l->side->tx;
+	struct sl_src before = *src;
+	off_t pos = src->pos ? *src->pos : 0;
+	void *data;
+	ssize_t n;
+	int rc;
+
+	n = sl_ring_reserve(&l->out, &tx->ring, len, &data, ring);
+	if (n <= 0)
+		return n ? n : -EAGAIN;
+	n = sl_src_fill(src, data, (size_t)n);
+	if (n <= 0)
+		return n;
+	rc = sl_ring_commit(&l->out, &tx->ring, SL_DATA, (uint32_t)n, ring);
+	if (rc == 0) {
+		l->stat->tx.bytes_memory += (uint64_t)n;
+		return n;
+	}
+	if (rc == -EPIPE && src->fd >= 0 && !src->pos) {
+		rc = closed(l);
+		return rc ? rc : send_taken(l, fd, data, (size_t)n);
+	}
+	*src = before;
+	if (src->pos)
+		*src->pos = pos;
+	return rc;
+}
+
+static ssize_t send_memory(struct sl_link *l, int fd, struct sl_src *src, size_t len)
+{
+	size_t sent = 0;
+	ssize_t n = 0;
+	int ring = 0;
+
+	while (sent < len && l->side->tx.state == SL_TX_MEM) {
+		n = put_record(l, fd, src, len - sent, &ring);
+		if (ring) {
+			(void)sl_tx_bell(l, fd);
+			ring = 0;
+		}
+		if (n <= 0)
+			break;
+		sent += (size_t)n;
+	}
+	return sent ? (ssize_t)sent : n;
+}
+
+ssize_t sl_tx_send(struct sl_link *l, int fd, struct sl_src *src, size_t len, int flags)
+{
+	struct sl_tx_side *tx = &l->side->tx;
+	ssize_t n;
+	int rc;
+
+	if (sl_unlikely(tx->state == SL_TX_TCP)) {
+		rc = sl_tx_start(l, fd);
+		if (rc < 0)
+			return rc;
+	}
+	if (sl_likely(tx->state == SL_TX_MEM)) {
+		/* The peer is gone, or half-closed and reading on: TCP answers as TCP does. */
+		if (sl_unlikely(l->side->kfin)) {
+			rc = sl_tx_end(l);
+			if (rc < 0)
+				return rc;
+		} else {
+			n = send_memory(l, fd, src, len);
+			if (n != -EPIPE)
+				return n;
+			rc = closed(l);
+			if (rc < 0)
+				return rc;
+		}
+	}
+	return send_kernel(l, fd, src, len, flags);
+}
+
+int sl_tx_end(struct sl_link *l)
+{
+	struct sl_tx_side *tx = &l->side->tx;
+	int rc, ring = 0;
+
+	if (tx->state == SL_TX_DONE)
+		return 0;
+	if (tx->fin) {
+		done(l);
+		return 0;
+	}
+	rc = sl_ring_control(&l->out, &tx->ring, SL_END, NULL, 0, &ring);
+	if (rc == -EPIPE)
+		return closed(l);
+	if (rc == 0)
+		done(l);
+	return rc;
+}
+
+int sl_tx_fin(struct sl_link *l)
+{
+	struct sl_tx_side *tx = &l->side->tx;
+	int rc = 0, ring = 0;
+
+	if (tx->fin)
+		return 0;
+	tx->fin = 1;
+	if (tx->state == SL_TX_MEM)
+		rc = sl_ring_control(&l->out, &tx->ring, SL_FIN, NULL, 0, &ring);
+	/* The kernel's own FIN follows and wakes whoever sleeps. */
+	return rc == -EPIPE ? closed(l) : rc;
+}
+
+size_t sl_tx_room(struct sl_link *l)
+{
+	struct sl_ring_tx *tx = &l->side->tx.ring;
+	size_t room = sl_ring_room(&l->out, tx, false);
+
+	return room >= l->out.len / 4 ? room : sl_ring_room(&l->out, tx, true);
+}
