@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * attach.c - from pairing to the memory lane, and back
+ *
+ * A connection is attached only while no thread of ours is inside a native kernel call on it: such a
+ * call might return bytes from behind the switch. The byte counts are then compared with the kernel's own: if
+ * bytes were moved past us, the connection stays on TCP.
+ */
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include "clock.h"
+#include "internal.h"
+#include "log.h"
+#include "sys.h"
+
+struct sl_sock_hooks sl_sock_hooks;
+
+int sl_side_xlock(struct sl_sock *s)
+{
+	int rc = pthread_mutex_lock(&s->side->xlock);
+
+	if (rc == EOWNERDEAD) {
+		/* A process died in the middle of a change: this connection cannot be trusted. */
+		pthread_mutex_consistent(&s->side->xlock);
+		s->side->err = ECONNRESET;
+		s->side->dead = 1;
+		s->side->tx.state = SL_TX_DONE;
+		s->side->rx.state = SL_RX_DONE;
+	}
+	return rc == 0 || rc == EOWNERDEAD ? 2 : 1;
+}
+
+void sl_side_xunlock(struct sl_sock *s)
+{
+	pthread_mutex_unlock(&s->side->xlock);
+}
+
+static int tcp_info(int fd, struct tcp_info *ti)
+{
+	socklen_t len = sizeof(*ti);
+
+	memset(ti, 0, sizeof(*ti));
+	return sl_sys_getsockopt(fd, IPPROTO_TCP, TCP_INFO, ti, &len);
+}
+
+/* The kernel's idea of how many bytes the program has sent and received. */
+static bool counts_agree(const struct sl_sock *s, int fd)
+{
+	struct tcp_info a, b;
+	int unread = 0, tries;
+
+	for (tries = 0; tries < 10; tries++) {
+		if (tcp_info(fd, &a) || sl_sys_ioctl(fd, FIONREAD, &unread) || tcp_info(fd, &b))
+			return false;
+		if (a.tcpi_bytes_received == b.tcpi_bytes_received &&
+		    a.tcpi_bytes_sent == b.tcpi_bytes_sent)
+			break;
+	}
+	if (b.tcpi_bytes_received - (unsigned)unread != s->side->rx.krcvd)
+		return false;
+	return b.tcpi_bytes_sent - b.tcpi_bytes_retrans + b.tcpi_notsent_bytes == s->side->tx.ksent;
+}
+
+static void note_options(struct sl_sock *s, int fd)
+{
+	int v = 1;
+	socklen_t len = sizeof(v);
+
+	s->nonblock = sl_sys_fcntl(fd, F_GETFL, 0) & O_NONBLOCK;
+	if (sl_sys_getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &v, &len) == 0)
+		s->lowat = v > 0 ? (uint32_t)v : 1;
+}
+
+/* Both locks held. Return: 0 attached; -EAGAIN not now; else a reason not to (enum sl_reason), > 0. */
+static int attach_locked(struct sl_sock *s, int fd)
+{
+	struct sl_side_shm *old = s->side, *side;
+	struct sl_seg_side_shm *me;
+	struct sl_seg seg;
+
+	if (s->rx_inflight || s->tx_inflight) {
+		sl_stat_reason(s, SL_WHY_THREADS);
+		return -EAGAIN;
+	}
+	if (atomic_load(&old->holders) > 1)
+		return SL_WHY_SHARED;
+	if (old->kfin || old->tx.fin || old->dead || s->oob)
+		return SL_WHY_FINISHED;
+	if (!counts_agree(s, fd))
+		return SL_WHY_BYPASSED;
+	if (sl_seg_attach(&seg, s->pair_fd[0], s->pair_side) < 0)
+		return SL_WHY_BAD_SEGMENT;
+	side = sl_map_shared(s->pair_fd[1], SL_SIDE_LEN);
+	if (!side) {
+		sl_seg_detach(&seg);
+		return SL_WHY_LIMIT_MEMORY;
+	}
+	memset(side, 0, sizeof(*side));
+	side->holders = 1;
+	side->tx.ksent = old->tx.ksent;
+	side->rx.krcvd = old->rx.krcvd;
+	sl_link_init(&s->link, &seg, side, s->stat);
+	if (sl_sock_hooks.attaching && sl_sock_hooks.attaching(s) < 0) {
+		sl_seg_detach(&seg);
+		sl_map_retire(side, SL_SIDE_LEN);
+		return SL_WHY_EPOLL_EXCLUSIVE;
+	}
+	s->side = side;
+	if (old != &s->own)
+		sl_map_retire(old, SL_SIDE_LEN);
+	note_options(s, fd);
+	atomic_store(&s->offer, SL_OFFER_NONE);
+	atomic_store_explicit(&s->attached, true, memory_order_release);
+
+	me = &seg.shm->side[seg.side];
+	me->pid = (uint32_t)getpid();
+	strncpy(me->program, program_invocation_short_name, sizeof(me->program) - 1);
+	atomic_store_explicit(&me->attached, 1, memory_order_release);
+	sl_stat_reason(s, SL_WHY_PAIRED);
+	(void)sl_tx_start(&s->link, fd);
+	return 0;
+}
+
+void sl_attach_try(struct sl_sock *s, int fd)
+{
+	int how, rc;
+
+	if (atomic_load(&s->offer) != SL_OFFER_PAIRED || fd < 0)
+		return;
+	how = sl_both_take(s);
+	if (!how)
+		return;
+	rc = atomic_load(&s->offer) == SL_OFFER_PAIRED ? attach_locked(s, fd) : -EAGAIN;
+	sl_both_release(s, how);
+	if (rc == -EAGAIN)
+		return;
+	sl_offer_drop_pair(s);
+	if (rc > 0) {
+		/* The segment may be bad, the connection is not. */
+		if (rc == SL_WHY_BAD_SEGMENT || rc == SL_WHY_BYPASSED || sl_env.verbose)
+			sl_log("connection stays on TCP: %s", sl_reason_text((unsigned)rc));
+		atomic_store(&s->offer, SL_OFFER_NEVER);
+		sl_offer_gone(s->pair);
+		sl_stat_reason(s, (enum sl_reason)rc);
+	}
+}
+
+/* Both locks held: the segment is given up, the counts live on in private memory. */
+static void detach_locked(struct sl_sock *s)
+{
+	struct sl_side_shm *side = s->side;
+
+	s->own = *side;
+	s->own.left = 0;
+	s->own.tx.state = SL_TX_TCP;
+	s->own.rx.state = SL_RX_TCP;
+	s->own.rx.started = 0;
+	memset(&s->own.tx.ring, 0, sizeof(s->own.tx.ring));
+	memset(&s->own.rx.ring, 0, sizeof(s->own.rx.ring));
+	s->own.shared = 0;
+	s->side = &s->own;
+	atomic_store_explicit(&s->attached, false, memory_order_release);
+	atomic_store_explicit(&s->link.hint, NULL, memory_order_relaxed);
+	if (sl_sock_hooks.detached)
+		sl_sock_hooks.detached(s);
+	sl_seg_detach(&s->link.seg);
+	sl_map_retire(side, SL_SIDE_LEN);
+}
+
+void sl_detach_try(struct sl_sock *s, int fd)
+{
+	struct sl_side_shm *side;
+	bool gone = false;
+	int how = sl_both_take(s);
+
+	(void)fd;
+	if (!how)
+		return;
+	side = s->side;
+	if (sl_sock_attached(s) && sl_link_finished(&s->link) && !side->rx.sleepers &&
+	    !side->tx.waiters && atomic_load(&side->holders) < 2) {
+		detach_locked(s);
+		gone = true;
+	}
+	sl_both_release(s, how);
+	if (!gone)
+		return;
+	sl_offer_gone(s->pair);
+	if (s->stat->reason == SL_WHY_NONE || s->stat->reason == SL_WHY_PAIRED)
+		sl_stat_reason(s, SL_WHY_PEER_LEFT);
+	s->call_next = s->calls + (sl_env.chaos_lanes ? 2 : 64 + s->calls);
+	s->bytes = 0;
+}
+
+int sl_leave_locked(struct sl_sock *s, int fd, enum sl_reason why)
+{
+	int rc;
+
+	if (!sl_sock_attached(s))
+		return 0;
+	rc = sl_link_leave(&s->link, fd);
+	if (rc < 0)
+		return rc;
+	sl_stat_reason(s, why);
+	atomic_store_explicit(&s->link.seg.shm->side[s->link.seg.side].reason, why,
+			      memory_order_relaxed);
+	if (sl_sock_hooks.kick)
+		sl_sock_hooks.kick(s);
+	return 0;
+}
+
+void sl_sock_refuse(struct sl_sock *s, int fd, enum sl_reason why)
+{
+	int how;
+
+	sl_offer_withdraw(s);
+	how = sl_both_take(s);
+	if (how) {
+		(void)sl_leave_locked(s, fd, why);
+		sl_both_release(s, how);
+	}
+	sl_stat_reason(s, why);
+	sl_detach_try(s, fd);
+	atomic_store(&s->offer, SL_OFFER_NEVER);
+}
+
+void sl_sock_reset(struct sl_sock *s, int fd, enum sl_reason why)
+{
+	static const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	int how = sl_both_take(s);
+
+	if (!how)
+		return;
+	if (!s->side->dead) {
+		sl_log("connection reset: %s", sl_reason_text(why));
+		s->side->err = ECONNRESET;
+		s->side->dead = 1;
+		s->side->tx.state = SL_TX_DONE;
+		s->side->rx.state = SL_RX_DONE;
+		s->side->rx.skip = s->side->rx.krcvd;
+		atomic_store_explicit(&s->link.hint, NULL, memory_order_relaxed);
+		sl_stat_reason(s, why);
+		s->stat->tx.lane = s->stat->rx.lane = SL_STAT_TCP;
+		/* Disconnecting a TCP socket sends RST: the peer learns of it as well. */
+		(void)sl_sys(SYS_connect, fd, &none, sizeof(none));
+	}
+	sl_both_release(s, how);
+}
+
+void sl_sock_ring(struct sl_sock *s, int fd)
+{
+	int how = sl_tx_take(s);
+
+	if (!how)
+		return;
+	(void)sl_tx_bell(&s->link, fd);
+	sl_tx_release(s, how);
+}
+
+/* SCILAN_CHAOS=lanes: leave the memory lane now and then. */
+void sl_chaos(struct sl_sock *s, int fd)
+{
+	static uint32_t seed;
+	int how;
+
+	if (!s->link.rng)
+		s->link.rng = (sl_env.chaos_seed + ++seed) * 2654435761u | 1;
+	s->link.rng ^= s->link.rng << 13;
+	s->link.rng ^= s->link.rng >> 17;
+	s->link.rng ^= s->link.rng << 5;
+	if (s->link.rng % 24)
+		return;
+	how = sl_both_take(s);
+	if (!how)
+		return;
+	(void)sl_leave_locked(s, fd, SL_WHY_CHAOS);
+	sl_both_release(s, how);
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * events.c - the one readiness function, and what a waiter for many sockets needs: arm, edge
+ *
+ * On the memory lane the ring tells; on the kernel lane of an attached connection (before START, after
+ * END) the kernel is asked. FIN, errors and hang-ups are the kernel's to tell: they are noted when a wake-up, a
+ * receive or a look at the kernel finds them.
+ */
+#include <poll.h>
+#include <sys/epoll.h>
+#include "internal.h"
+#include "sys.h"
+
+/* poll's and epoll's bits are the same numbers on Linux for all that is used here. */
+_Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLRDHUP == POLLRDHUP &&
+		       EPOLLHUP == POLLHUP && EPOLLERR == POLLERR,
+	       "same bits");
+
+#define IN_BITS	 (EPOLLIN | EPOLLRDNORM)
+#define OUT_BITS (EPOLLOUT | EPOLLWRNORM)
+
+static uint32_t in_events(struct sl_sock *s, int fd)
+{
+	struct sl_side_shm *sd = s->side;
+	uint32_t ev = 0;
+	ssize_t n;
+	int how;
+
+	/* The usual case: nothing there, found without a lock. */
+	if (sl_rx_memory(&s->link) && !sl_rx_hint(&s->link) && !sd->kfin && !sd->err &&
+	    !sd->rx.fin && !sd->rx.ring.off && !sd->dead)
+		return 0;
+	how = sl_rx_take(s);
+	if (!how)
+		return 0;
+	if (!sl_sock_attached(s)) {
+		sl_rx_release(s, how);
+		return (uint32_t)sl_sys_poll_now(fd, POLLIN | POLLRDHUP);
+	}
+	n = sl_rx_avail(&s->link, fd, s->lowat);
+	if (n < 0 || n >= (ssize_t)s->lowat)
+		ev |= IN_BITS;
+	if (!sl_rx_memory(&s->link)) {
+		int k = sl_sys_poll_now(fd, POLLIN | POLLRDHUP);
+
+		if (k > 0 && (k & POLLRDHUP))
+			sd->kfin = 1;
+	} else if (sl_rx_hint(&s->link) && n == 0) {
+		sd->rx.fin = 1; /* a record that is no data, and settled: FIN */
+	}
+	if (sd->kfin || sd->rx.fin)
+		ev |= IN_BITS | EPOLLRDHUP;
+	if (sd->err)
+		ev |= IN_BITS | EPOLLERR;
+	sl_rx_release(s, how);
+	return ev;
+}
+
+static uint32_t out_events(struct sl_sock *s, int fd)
+{
+	struct sl_side_shm *sd = s->side;
+	uint32_t ev = 0;
+	int how = sl_tx_take(s);
+
+	if (!how)
+		return 0;
+	if (sd->tx.fin || sd->err)
+		ev = OUT_BITS; /* an error tells itself at once */
+	else if (sl_sock_attached(s) && sd->tx.state == SL_TX_MEM && !sd->kfin) {
+		if (sl_tx_room(&s->link) >= s->link.out.len / 4 ||
+		    sl_ring_closed(&s->link.out, &sd->tx.ring))
+			ev = OUT_BITS;
+	} else if (sl_sys_poll_now(fd, POLLOUT) & POLLOUT) {
+		ev = OUT_BITS;
+	}
+	sl_tx_release(s, how);
+	return ev;
+}
+
+uint32_t sl_sock_events(struct sl_sock *s, int fd, uint32_t want)
+{
+	struct sl_side_shm *sd = s->side;
+	uint32_t ev = 0;
+
+	want |= EPOLLERR | EPOLLHUP;
+	if (want & (IN_BITS | EPOLLRDHUP))
+		ev |= in_events(s, fd);
+	if (want & OUT_BITS)
+		ev |= out_events(s, fd);
+	if (sl_unlikely(sd->tx.fin && (sd->rx.fin || sd->kfin)))
+		ev |= EPOLLHUP;
+	if (sl_unlikely(sd->dead)) {
+		int k = sl_sys_poll_now(fd, (short)(want & 0x7fff));
+
+		if (k > 0)
+			ev |= (uint32_t)k;
+	}
+	return ev & want;
+}
+
+uint64_t sl_sock_edge(struct sl_sock *s)
+{
+	struct sl_side_shm *sd = s->side;
+	uint64_t edge;
+	int how = sl_rx_take(s);
+
+	if (!how)
+		return 0;
+	if (sl_sock_attached(s) && sl_rx_memory(&s->link))
+		(void)sl_ring_scan(&s->link.in, &sd->rx.ring);
+	edge = sd->rx.ring.end + sd->kfin + sd->rx.fin + sd->dead;
+	sl_rx_release(s, how);
+	return edge;
+}
+
+void sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain)
+{
+	bool ring = false;
+	int how = sl_rx_take(s);
+
+	if (!how)
+		return;
+	if (sl_sock_attached(s)) {
+		(void)sl_rx_arm(&s->link, &ring);
+		if (drain) {
+			(void)sl_rx_kernel(&s->link, fd,
+					   !s->side->rx.sleepers &&
+						   atomic_load(&s->side->holders) < 2);
+			s->side->rx.sleepers++;
+			s->stat->rx.sleeps++;
+		}
+	}
+	sl_rx_release(s, how);
+	if (ring)
+		sl_sock_ring(s, fd);
+	if (!(want & OUT_BITS))
+		return;
+	how = sl_tx_take(s);
+	if (!how)
+		return;
+	if (sl_sock_attached(s) && s->side->tx.state == SL_TX_MEM &&
+	    sl_tx_room(&s->link) < s->link.out.len / 4)
+		(void)sl_ring_want(&s->link.out, &s->side->tx.ring, s->link.out.len / 4);
+	sl_tx_release(s, how);
+}
+
+void sl_sock_disarm(struct sl_sock *s, uint32_t want)
+{
+	int how = sl_rx_take(s);
+
+	(void)want;
+	if (!how)
+		return;
+	if (s->side->rx.sleepers)
+		s->side->rx.sleepers--;
+	sl_rx_release(s, how);
+}
+
+bool sl_sock_kernel_out(struct sl_sock *s)
+{
+	return s->side->tx.state != SL_TX_MEM;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * finish.c - the orderly end of the lanes, before the kernel closes the socket
+ *
+ * What TCP does at close, in our terms: unread data means RST; else FIN behind everything that was sent. Bells
+ * that lie unread in the kernel's queue are drained, or the kernel would send RST for them.
+ */
+#include <string.h>
+#include "internal.h"
+#include "sys.h"
+
+static void linger_zero(int fd)
+{
+	struct linger l = {.l_onoff = 1};
+
+	(void)sl_sys6(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, (long)&l, sizeof(l), 0);
+}
+
+static void finish_locked(struct sl_sock *s, int fd)
+{
+	struct sl_side_shm *sd = s->side;
+	bool ring = false, unread;
+
+	unread = sl_rx_memory(&s->link) && sl_rx_avail(&s->link, fd, 1) > 0;
+	(void)sl_rx_close(&s->link, &ring);
+	if (ring)
+		(void)sl_tx_bell(&s->link, fd);
+	if (!unread)
+		(void)sl_tx_fin(&s->link);
+	(void)sl_rx_kernel(&s->link, fd, true);
+	if (unread && !sd->dead)
+		linger_zero(fd);
+	sl_stat_reason(s, SL_WHY_FINISHED);
+}
+
+void sl_sock_finish(struct sl_sock *s, int fd)
+{
+	struct sl_side_shm *side;
+	int how;
+
+	sl_offer_withdraw(s);
+	how = sl_both_take(s);
+	if (!how)
+		return;
+	side = s->side;
+	if (sl_sock_attached(s)) {
+		if (atomic_fetch_sub(&side->holders, 1) == 1)
+			finish_locked(s, fd);
+		else if (!side->rx.sleepers)
+			(void)sl_rx_kernel(&s->link, fd, true);
+		atomic_store_explicit(&s->attached, false, memory_order_release);
+		atomic_store_explicit(&s->link.hint, NULL, memory_order_relaxed);
+		sl_seg_detach(&s->link.seg);
+		if (how == 2)
+			sl_side_xunlock(s);
+		how = 1;
+		/* Threads that still wait on it look at private memory from now on. */
+		s->own.tx.state = SL_TX_DONE;
+		s->own.rx.state = SL_RX_DONE;
+		s->own.kfin = 1;
+		s->own.tx.fin = 1;
+		s->own.holders = 1;
+		s->side = &s->own;
+		sl_map_retire(side, SL_SIDE_LEN);
+		sl_offer_gone(s->pair);
+	} else if (side != &s->own) {
+		atomic_fetch_sub(&side->holders, 1);
+		if (how == 2)
+			sl_side_xunlock(s);
+		how = 1;
+		s->own = *side;
+		s->own.shared = 0;
+		s->own.holders = 1;
+		s->side = &s->own;
+		sl_map_retire(side, SL_SIDE_LEN);
+	}
+	sl_both_release(s, how);
+}
+
+void sl_sock_exit(void)
+{
+	struct sl_sock *s;
+	int fd = -1;
+
+	while ((fd = sl_fdtab_next(fd + 1)) >= 0) {
+		s = sl_sock_get(fd);
+		if (!s)
+			continue;
+		if (sl_sock_attached(s) || s->side != &s->own)
+			sl_sock_finish(s, fd);
+		sl_sock_put(s);
+	}
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* internal.h - what the files of sock/ share */
+#ifndef SL_SOCK_INTERNAL_H
+#define SL_SOCK_INTERNAL_H
+
+#include <errno.h>
+#include "env.h"
+#include "sock.h"
+
+#define SL_SOCK_MAX 65536u
+
+/*
+ * Locking one direction: the process's own lock, then the one shared with other processes if there are any.
+ * sl_rx_take() and friends return 1 or 2, to be given back to sl_rx_release(); 0: this thread holds it
+ * already (a signal handler interrupted a call on this socket).
+ */
+int sl_side_xlock(struct sl_sock *s);
+void sl_side_xunlock(struct sl_sock *s);
+
+static inline int sl_side_enter(struct sl_sock *s)
+{
+	if (sl_likely(!s->side->shared) ||
+	    atomic_load_explicit(&s->side->holders, memory_order_relaxed) < 2)
+		return 1;
+	return sl_side_xlock(s);
+}
+
+static inline int sl_rx_take(struct sl_sock *s)
+{
+	return sl_unlikely(sl_lock(&s->rx_lock)) ? 0 : sl_side_enter(s);
+}
+
+static inline void sl_rx_release(struct sl_sock *s, int how)
+{
+	if (sl_unlikely(how == 2))
+		sl_side_xunlock(s);
+	sl_unlock(&s->rx_lock);
+}
+
+static inline int sl_tx_take(struct sl_sock *s)
+{
+	return sl_unlikely(sl_lock(&s->tx_lock)) ? 0 : sl_side_enter(s);
+}
+
+static inline void sl_tx_release(struct sl_sock *s, int how)
+{
+	if (sl_unlikely(how == 2))
+		sl_side_xunlock(s);
+	sl_unlock(&s->tx_lock);
+}
+
+static inline int sl_both_take(struct sl_sock *s)
+{
+	if (sl_lock(&s->rx_lock))
+		return 0;
+	if (sl_lock(&s->tx_lock)) {
+		sl_unlock(&s->rx_lock);
+		return 0;
+	}
+	return sl_side_enter(s);
+}
+
+static inline void sl_both_release(struct sl_sock *s, int how)
+{
+	if (sl_unlikely(how == 2))
+		sl_side_xunlock(s);
+	sl_unlock(&s->tx_lock);
+	sl_unlock(&s->rx_lock);
+}
+
+/* pool.c */
+struct sl_sock *sl_pool_get(void);
+struct sl_sock *sl_pool_at(unsigned index); /* in use or not; NULL beyond the pool */
+unsigned sl_pool_high(void);
+
+/* statpage.c */
+struct sl_stat_conn_shm *sl_stat_entry(unsigned index);
+void sl_stat_fork_child(void);
+void sl_stat_reason(struct sl_sock *s, enum sl_reason why);
+void sl_stat_addresses(struct sl_sock *s, int fd);
+
+/* attach.c; no locks held unless said */
+void sl_attach_try(struct sl_sock *s, int fd);
+void sl_detach_try(struct sl_sock *s, int fd);
+/* the memory lane is left with both directions; both locks held */
+int sl_leave_locked(struct sl_sock *s, int fd, enum sl_reason why);
+/* the peer wrote nonsense, or bytes went past us: reset the connection; no locks held */
+void sl_sock_reset(struct sl_sock *s, int fd, enum sl_reason why);
+void sl_sock_ring(struct sl_sock *s, int fd);
+void sl_chaos(struct sl_sock *s, int fd);
+
+/* finish.c: orderly end of the lanes before a kernel close; no locks held */
+void sl_sock_finish(struct sl_sock *s, int fd);
+
+/* offer.c */
+void sl_offer_out(struct sl_sock *s, int fd);
+void sl_offer_withdraw(struct sl_sock *s);
+void sl_offer_gone(uint64_t pair);
+bool sl_offer_stale(const struct sl_sock *s); /* offered to a broker that is gone */
+void sl_offer_fork_child(void);
+void sl_offer_connect(void);
+void sl_offer_drop_pair(struct sl_sock *s);
+
+/* wait.c: 0 look again; -errno of the wait (EINTR, EAGAIN for a timeout) */
+int sl_wait_in(struct sl_sock *s, int fd);
+int sl_wait_out(struct sl_sock *s, int fd, size_t need);
+
+/* look at the kernel for FIN and errors now and then while the ring is empty */
+bool sl_look_kernel(struct sl_sock *s, int fd);
+
+#endif

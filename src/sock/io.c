@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * io.c - the one receive path and the one send path
+ *
+ * Each call begins native (the kernel does it all, we count) or, once attached, on the lanes: loop of
+ * "move what can be moved now, under the lock" and "wait", until the call's own rules say that it is done.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include "internal.h"
+#include "real.h"
+#include "sys.h"
+
+static size_t iov_total(const struct msghdr *m)
+{
+	size_t n = 0, i;
+
+	for (i = 0; i < m->msg_iovlen; i++)
+		n += m->msg_iov[i].iov_len;
+	return n;
+}
+
+/* --- native calls --- */
+
+static bool worth_it(const struct sl_sock *s)
+{
+	return s->calls >= s->call_next &&
+	       (s->calls >= sl_env.promote_calls || s->bytes >= sl_env.promote_bytes);
+}
+
+static void consider(struct sl_sock *s, int fd)
+{
+	uint32_t state = atomic_load_explicit(&s->offer, memory_order_relaxed);
+
+	if (state == SL_OFFER_OUT && sl_unlikely(sl_offer_stale(s))) {
+		atomic_store(&s->offer, SL_OFFER_NONE);
+		state = SL_OFFER_NONE;
+	}
+	if (state == SL_OFFER_PAIRED) {
+		sl_attach_try(s, fd);
+		return;
+	}
+	if (state != SL_OFFER_NONE || !worth_it(s))
+		return;
+	if (s->connecting) {
+		if (!(sl_sys_poll_now(fd, POLLOUT) & POLLOUT))
+			return;
+		s->connecting = false;
+	}
+	sl_stat_addresses(s, fd);
+	sl_offer_out(s, fd);
+}
+
+/*
+ * Announce a native call, so that nobody attaches meanwhile.
+ * Return: false: the connection is attached by now, go on by the lanes.
+ */
+static bool native_begin(struct sl_sock *s, int fd, struct sl_lock *lock, uint32_t *inflight)
+{
+	s->calls++;
+	if (sl_offer_due())
+		sl_offer_pump();
+	consider(s, fd);
+	if (s->calls == 3)
+		sl_stat_addresses(s, fd);
+	if (sl_lock(lock))
+		return true; /* a handler inside a call of ours: the count is off by this one */
+	if (sl_sock_attached(s)) {
+		sl_unlock(lock);
+		return false;
+	}
+	++*inflight;
+	sl_unlock(lock);
+	return true;
+}
+
+static void native_end(struct sl_sock *s, struct sl_lock *lock, uint32_t *inflight,
+		       uint64_t *count, struct sl_stat_dir_shm *st, ssize_t n)
+{
+	if (sl_lock(lock))
+		return;
+	--*inflight;
+	if (n > 0) {
+		*count += (uint64_t)n;
+		s->bytes += (uint64_t)n;
+		st->bytes_tcp += (uint64_t)n;
+		st->messages++;
+	}
+	sl_unlock(lock);
+}
+
+static ssize_t real_recv(int fd, struct msghdr *m, int flags)
+{
+	if (flags & SL_CALL_READ)
+		return m->msg_iovlen == 1 ?
+			       sl_real.read(fd, m->msg_iov->iov_base, m->msg_iov->iov_len) :
+			       sl_real.readv(fd, m->msg_iov, (int)m->msg_iovlen);
+	if (m->msg_iovlen == 1 && !m->msg_name && !m->msg_control)
+		return sl_real.recv(fd, m->msg_iov->iov_base, m->msg_iov->iov_len, flags);
+	return sl_real.recvmsg(fd, m, flags);
+}
+
+static ssize_t real_send(int fd, const struct msghdr *m, int flags)
+{
+	if (flags & SL_CALL_READ)
+		return m->msg_iovlen == 1 ?
+			       sl_real.write(fd, m->msg_iov->iov_base, m->msg_iov->iov_len) :
+			       sl_real.writev(fd, m->msg_iov, (int)m->msg_iovlen);
+	if (m->msg_iovlen == 1 && !m->msg_name && !m->msg_control)
+		return sl_real.send(fd, m->msg_iov->iov_base, m->msg_iov->iov_len, flags);
+	return sl_real.sendmsg(fd, m, flags);
+}
+
+static ssize_t keep_errno(ssize_t n, int saved)
+{
+	if (n >= 0)
+		return n;
+	n = -errno;
+	errno = saved;
+	return n;
+}
+
+/* Return: as recvmsg, or -ERESTART: attached meanwhile. */
+static ssize_t recv_native(struct sl_sock *s, int fd, struct msghdr *m, int flags)
+{
+	int saved = errno;
+	ssize_t n;
+
+	if (!native_begin(s, fd, &s->rx_lock, &s->rx_inflight))
+		return -ERESTART;
+	n = keep_errno(real_recv(fd, m, flags), saved);
+	native_end(s, &s->rx_lock, &s->rx_inflight, &s->side->rx.krcvd, &s->stat->rx,
+		   flags & (MSG_PEEK | MSG_OOB) ? 0 : n);
+	if (n == 0 && !(flags & MSG_PEEK) && iov_total(m))
+		s->side->kfin = 1;
+	return n;
+}
+
+static ssize_t send_native(struct sl_sock *s, int fd, const struct msghdr *m, int flags)
+{
+	int saved = errno;
+	ssize_t n;
+
+	if (!native_begin(s, fd, &s->tx_lock, &s->tx_inflight))
+		return -ERESTART;
+	n = keep_errno(real_send(fd, m, flags), saved);
+	native_end(s, &s->tx_lock, &s->tx_inflight, &s->side->tx.ksent, &s->stat->tx, n);
+	return n;
+}
+
+/* --- on the lanes --- */
+
+static void after(struct sl_sock *s, int fd)
+{
+	struct sl_side_shm *sd = s->side;
+	int how;
+
+	if (sl_unlikely(sd->left && sd->tx.state != SL_TX_DONE)) {
+		how = sl_both_take(s);
+		if (how) {
+			(void)sl_leave_locked(s, fd, SL_WHY_PEER_LEFT);
+			sl_both_release(s, how);
+		}
+	}
+	if (sl_unlikely(sd->rx.state == SL_RX_DONE && sd->tx.state == SL_TX_DONE))
+		sl_detach_try(s, fd);
+	else if (sl_unlikely(sl_env.chaos_lanes))
+		sl_chaos(s, fd);
+	else if (sl_unlikely(s->stat->reason) && sd->rx.state == SL_RX_MEM &&
+		 sd->tx.state == SL_TX_MEM)
+		sl_stat_reason(s, SL_WHY_NONE);
+}
+
+/* The ring is empty. Has the connection ended? Return: 0 end of file; -errno; -EAGAIN it goes on. */
+static ssize_t at_end(struct sl_sock *s)
+{
+	struct sl_side_shm *sd = s->side;
+	int err = sd->err;
+
+	if (err) {
+		sd->err = 0;
+		sd->kfin = 1;
+		/* A dead peer that had read everything: its unread bells made the kernel say RST. */
+		if (err == ECONNRESET && sl_rx_memory(&s->link) && !sl_link_unread(&s->link))
+			return 0;
+		return -err;
+	}
+	if (!sd->kfin)
+		return -EAGAIN;
+	if (sl_rx_memory(&s->link) && !sd->rx.fin && sl_link_unread(&s->link) && !sd->dead) {
+		/* It died with our bytes unread: TCP would have sent RST. */
+		sd->dead = 1;
+		return -ECONNRESET;
+	}
+	return 0;
+}
+
+static ssize_t recv_step(struct sl_sock *s, int fd, struct sl_sink *sink, size_t len, int flags)
+{
+	bool ring = false;
+	ssize_t n;
+	int how = sl_rx_take(s);
+
+	if (sl_unlikely(!how))
+		return -EDEADLK;
+	if (sl_unlikely(!sl_sock_attached(s))) {
+		sl_rx_release(s, how);
+		return -ERESTART;
+	}
+	if (sl_unlikely(s->side->dead && s->side->err)) {
+		n = at_end(s);
+	} else {
+		bool ended = s->side->kfin || s->side->err; /* known before the ring is looked at */
+
+		n = sl_rx_recv(&s->link, fd, sink, len, flags & MSG_PEEK, &ring);
+		if (n == -EAGAIN && ended)
+			n = at_end(s);
+	}
+	sl_rx_release(s, how);
+	if (ring)
+		sl_sock_ring(s, fd);
+	if (sl_unlikely(n == -EPROTO)) {
+		sl_sock_reset(s, fd, SL_WHY_BAD_PEER);
+		n = -ECONNRESET;
+		s->side->err = 0;
+	}
+	return n;
+}
+
+static bool nonblocking(const struct sl_sock *s, int flags)
+{
+	return (flags & MSG_DONTWAIT) || s->nonblock;
+}
+
+static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_t want, int flags)
+{
+	struct sl_sink whole = *sink;
+	size_t got = 0, least = flags & MSG_WAITALL ? want : 1;
+	ssize_t n;
+
+	for (;;) {
+		if (flags & MSG_PEEK) { /* each look starts over */
+			*sink = whole;
+			got = 0;
+		}
+		n = recv_step(s, fd, sink, want - got, flags);
+		if (n > 0)
+			got += (size_t)n;
+		if (got >= least || n == 0)
+			break;
+		if (n > 0 && !(flags & MSG_PEEK))
+			continue;
+		if (n < 0 && n != -EAGAIN)
+			break;
+		if (nonblocking(s, flags)) {
+			if (n == -EAGAIN && sl_look_kernel(s, fd))
+				continue;
+			break;
+		}
+		n = sl_wait_in(s, fd);
+		if (n < 0)
+			break;
+	}
+	if (got) {
+		s->stat->rx.messages++;
+		return (ssize_t)got;
+	}
+	return n;
+}
+
+ssize_t sl_sock_recv(struct sl_sock *s, int fd, struct msghdr *m, int flags)
+{
+	struct sl_sink sink = {.iov = m->msg_iov, .iovcnt = (int)m->msg_iovlen, .fd = -1};
+	size_t want;
+	ssize_t n;
+
+	do {
+		if (!sl_sock_attached(s)) {
+			n = recv_native(s, fd, m, flags);
+			if (n != -ERESTART)
+				return n;
+		}
+		if (sl_unlikely(flags & (MSG_OOB | MSG_ERRQUEUE)))
+			return keep_errno(real_recv(fd, m, flags), errno);
+		want = iov_total(m);
+		if (sl_unlikely(!want && (flags & SL_CALL_READ)))
+			return 0;
+		sink.discard = flags & MSG_TRUNC && !(flags & MSG_PEEK);
+		n = want ? recv_lanes(s, fd, &sink, want, flags) : 0;
+	} while (sl_unlikely(n == -ERESTART));
+	m->msg_flags = 0;
+	m->msg_controllen = 0;
+	if (m->msg_name)
+		m->msg_namelen = 0;
+	after(s, fd);
+	return n == -EDEADLK ? -EAGAIN : n;
+}
+
+/* The native call would have raised it. */
+static ssize_t broken_pipe(int flags)
+{
+	if (!(flags & MSG_NOSIGNAL))
+		(void)sl_sys(SYS_tgkill, getpid(), sl_tid(), SIGPIPE);
+	return -EPIPE;
+}
+
+static ssize_t send_step(struct sl_sock *s, int fd, struct sl_src *src, size_t len, int flags)
+{
+	ssize_t n;
+	int how = sl_tx_take(s);
+
+	if (sl_unlikely(!how))
+		return -EDEADLK;
+	if (sl_unlikely(!sl_sock_attached(s)))
+		n = -ERESTART;
+	else if (sl_unlikely(s->side->tx.fin))
+		n = -EPIPE;
+	else if (sl_unlikely(s->side->err)) {
+		n = -s->side->err;
+		s->side->err = 0;
+	} else
+		n = sl_tx_send(&s->link, fd, src, len, flags & (MSG_MORE | MSG_EOR | MSG_CONFIRM));
+	sl_tx_release(s, how);
+	if (sl_unlikely(n == -EPROTO)) {
+		sl_sock_reset(s, fd, SL_WHY_BAD_PEER);
+		n = -ECONNRESET;
+		s->side->err = 0;
+	}
+	return n;
+}
+
+/* @sent: in and out. Return: 0 all done; -errno; -ERESTART: detached meanwhile. */
+static ssize_t send_lanes(struct sl_sock *s, int fd, struct sl_src *src, size_t len, int flags,
+			  size_t *sent)
+{
+	ssize_t n;
+
+	while (*sent < len) {
+		n = send_step(s, fd, src, len - *sent, flags);
+		if (n > 0) {
+			*sent += (size_t)n;
+			continue;
+		}
+		if (n == 0)
+			return 0; /* the source is at its end */
+		if (n != -EAGAIN)
+			return n;
+		if (nonblocking(s, flags)) {
+			s->full_seq++;
+			if (*sent == 0 && sl_look_kernel(s, fd))
+				continue;
+			return n;
+		}
+		n = sl_wait_out(s, fd, len - *sent);
+		if (n < 0)
+			return n;
+	}
+	return 0;
+}
+
+static ssize_t send_result(struct sl_sock *s, int fd, ssize_t rc, size_t sent, int flags)
+{
+	after(s, fd);
+	if (sent) {
+		s->stat->tx.messages++;
+		return (ssize_t)sent;
+	}
+	if (rc == -EPIPE)
+		return broken_pipe(flags);
+	return rc == -EDEADLK ? -EAGAIN : rc;
+}
+
+/* What is left of @m after @sent bytes, for a native call. */
+static ssize_t send_rest(struct sl_sock *s, int fd, struct sl_src *src, int flags)
+{
+	struct iovec tmp[SL_IOV_REST];
+	struct msghdr rest = {.msg_iov = tmp};
+	size_t total;
+
+	rest.msg_iovlen =
+		(size_t)sl_iov_rest(src->iov, src->iovcnt, src->off, tmp, SIZE_MAX, &total);
+	return send_native(s, fd, &rest, flags & ~SL_CALL_READ);
+}
+
+ssize_t sl_sock_send(struct sl_sock *s, int fd, const struct msghdr *m, int flags)
+{
+	struct sl_src src = {.iov = m->msg_iov, .iovcnt = (int)m->msg_iovlen, .fd = -1};
+	size_t want, sent = 0;
+	ssize_t n;
+
+	if (!sl_sock_attached(s)) {
+		n = send_native(s, fd, m, flags);
+		if (n != -ERESTART)
+			return n;
+	}
+	if (sl_unlikely(flags & (MSG_OOB | MSG_ZEROCOPY | MSG_FASTOPEN) || m->msg_controllen)) {
+		if (flags & MSG_OOB) {
+			s->oob = true;
+			sl_sock_refuse(s, fd, SL_WHY_OOB);
+		} else {
+			sl_sock_refuse(s, fd, SL_WHY_OPT_ZEROCOPY);
+		}
+		n = keep_errno(real_send(fd, m, flags), errno);
+		if (n > 0)
+			s->side->tx.ksent += (uint64_t)n;
+		return n;
+	}
+	want = iov_total(m);
+	if (!want)
+		return s->side->tx.fin && !(flags & SL_CALL_READ) ? broken_pipe(flags) : 0;
+	for (;;) {
+		n = send_lanes(s, fd, &src, want, flags, &sent);
+		if (sl_likely(n != -ERESTART))
+			break;
+		n = send_rest(s, fd, &src, flags);
+		if (n == -ERESTART)
+			continue;
+		if (n < 0)
+			break;
+		sent += (size_t)n;
+		if (sent >= want || nonblocking(s, flags))
+			return (ssize_t)sent;
+		sl_src_skip(&src, (size_t)n);
+	}
+	return send_result(s, fd, n, sent, flags);
+}
+
+/* --- from and to other descriptors --- */
+
+/* sendfile and splice into the socket: one loop, the source is a descriptor. */
+static ssize_t send_from(struct sl_sock *s, int fd, struct sl_src *src, size_t count, int flags)
+{
+	size_t sent = 0;
+	ssize_t n;
+
+	n = send_lanes(s, fd, src, count, flags, &sent);
+	if (n == -ERESTART && !sent)
+		return n;
+	return send_result(s, fd, n == -ERESTART ? -EAGAIN : n, sent, 0);
+}
+
+ssize_t sl_sock_sendfile(struct sl_sock *s, int fd, int in_fd, off_t *pos, size_t count)
+{
+	struct sl_src src = {.fd = in_fd, .pos = pos};
+	int saved = errno;
+	ssize_t n;
+
+	count = sl_min_size(count, 0x7ffff000);
+	for (;;) {
+		if (!sl_sock_attached(s)) {
+			if (native_begin(s, fd, &s->tx_lock, &s->tx_inflight)) {
+				n = keep_errno(sl_real.sendfile(fd, in_fd, pos, count), saved);
+				native_end(s, &s->tx_lock, &s->tx_inflight, &s->side->tx.ksent,
+					   &s->stat->tx, n);
+				return n;
+			}
+		}
+		n = send_from(s, fd, &src, count, 0);
+		if (n != -ERESTART)
+			return n;
+	}
+}
+
+ssize_t sl_sock_splice_in(struct sl_sock *s, int fd, int pipe_fd, size_t len, unsigned flags)
+{
+	struct sl_src src = {.fd = pipe_fd, .pipe = true};
+	struct pollfd p = {.fd = pipe_fd, .events = POLLIN};
+	int saved = errno;
+	ssize_t n;
+
+	for (;;) {
+		if (!sl_sock_attached(s)) {
+			if (native_begin(s, fd, &s->tx_lock, &s->tx_inflight)) {
+				n = keep_errno(sl_real.splice(pipe_fd, NULL, fd, NULL, len, flags),
+					       saved);
+				native_end(s, &s->tx_lock, &s->tx_inflight, &s->side->tx.ksent,
+					   &s->stat->tx, n);
+				return n;
+			}
+		}
+		/* Never read an empty pipe while a lock is held. */
+		n = keep_errno(sl_real.poll(&p, 1, flags & SPLICE_F_NONBLOCK ? 0 : -1), saved);
+		if (n <= 0)
+			return n ? n : -EAGAIN;
+		n = sl_sys_ioctl(pipe_fd, FIONREAD, &saved) == 0 && saved > 0 ? saved : 1;
+		n = send_from(s, fd, &src, sl_min_size(len, (size_t)n),
+			      flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0);
+		if (n != -ERESTART)
+			return n;
+		saved = errno;
+	}
+}
+
+ssize_t sl_sock_splice_out(struct sl_sock *s, int fd, int pipe_fd, size_t len, unsigned flags)
+{
+	struct sl_sink sink = {.fd = pipe_fd};
+	struct pollfd p = {.fd = pipe_fd, .events = POLLOUT};
+	int saved = errno;
+	ssize_t n;
+
+	for (;;) {
+		if (!sl_sock_attached(s)) {
+			if (native_begin(s, fd, &s->rx_lock, &s->rx_inflight)) {
+				n = keep_errno(sl_real.splice(fd, NULL, pipe_fd, NULL, len, flags),
+					       saved);
+				native_end(s, &s->rx_lock, &s->rx_inflight, &s->side->rx.krcvd,
+					   &s->stat->rx, n);
+				return n;
+			}
+		}
+		/* A page's worth fits a writable pipe without blocking. */
+		n = keep_errno(sl_real.poll(&p, 1, flags & SPLICE_F_NONBLOCK ? 0 : -1), saved);
+		if (n <= 0)
+			return n ? n : -EAGAIN;
+		if (p.revents & POLLERR)
+			return broken_pipe(0);
+		n = recv_lanes(s, fd, &sink, sl_min_size(len, 4096), flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0);
+		if (n != -ERESTART)
+			break;
+	}
+	after(s, fd);
+	return n == -EDEADLK ? -EAGAIN : n;
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * offer.c - this process's connection to the broker
+ *
+ * How it works. The first offer connects (the system broker, else the user's). Offers go out without
+ * waiting. Answers are picked up by sl_offer_pump(), called where native calls begin and where threads are
+ * about to sleep; the mail page tells without a system call whether there is one. When the broker is gone its
+ * offers are void: the sockets are offered again, at most one connection attempt in RETRY_NS.
+ *
+ * An offer's id is its socket's index and a generation, so an answer for a socket that has been closed since
+ * finds nobody.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "clock.h"
+#include "hidden.h"
+#include "internal.h"
+#include "log.h"
+#include "msg.h"
+#include "sys.h"
+
+#define RETRY_NS 200000000ull
+
+static struct {
+	struct sl_lock lock;
+	_Atomic uint32_t out; /* offers waiting for an answer */
+	struct sl_mail_shm *_Atomic mail;
+	uint32_t mail_seen;
+	uint32_t gen; /* connections so far */
+	uint32_t ids;
+	uint32_t tick;
+	bool welcome;
+	uint64_t next_try;
+	enum sl_reason why;
+} br;
+
+static int broker_fd(void)
+{
+	return sl_hidden_get(SL_HIDDEN_BROKER);
+}
+
+static int connect_to(const struct sockaddr_un *sun, socklen_t len)
+{
+	struct ucred cred;
+	socklen_t clen = sizeof(cred);
+	int fd = (int)sl_sys(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	long rc;
+
+	if (fd < 0)
+		return fd;
+	rc = sl_sys(SYS_connect, fd, sun, len);
+	if (rc == 0)
+		rc = sl_sys_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &clen);
+	if (rc == 0 && cred.uid != 0 && cred.uid != geteuid()) {
+		br.why = SL_WHY_BROKER_FOREIGN;
+		rc = -EPERM;
+	}
+	if (rc < 0) {
+		sl_sys_close(fd);
+		return (int)rc;
+	}
+	return fd;
+}
+
+static int connect_abstract(const char *name)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	size_t n = strlen(name);
+
+	if (n > sizeof(sun.sun_path) - 2)
+		n = sizeof(sun.sun_path) - 2;
+	memcpy(sun.sun_path + 1, name, n);
+	return connect_to(&sun, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n));
+}
+
+static int connect_any(void)
+{
+	struct sockaddr_un sys = {.sun_family = AF_UNIX, .sun_path = SL_BROKER_SYSTEM};
+	const char *name = getenv("SCILAN_BROKER");
+	char user[32];
+	int fd;
+
+	if (name && *name)
+		return connect_abstract(name);
+	fd = connect_to(&sys, sizeof(sys));
+	if (fd >= 0)
+		return fd;
+	snprintf(user, sizeof(user), SL_BROKER_USER, geteuid());
+	return connect_abstract(user);
+}
+
+/* Lock held. Return: 0 connected (now or before). */
+static int connect_locked(void)
+{
+	struct sl_msg hello = {.type = SL_MSG_HELLO, .arg = SL_MSG_VERSION};
+	uint64_t now;
+	int fd;
+
+	if (broker_fd() >= 0)
+		return 0;
+	now = sl_now_ns();
+	if (now < br.next_try)
+		return -EAGAIN;
+	br.next_try = now + RETRY_NS;
+	br.why = SL_WHY_NO_BROKER;
+	fd = connect_any();
+	if (fd < 0)
+		return fd;
+	fd = sl_hidden_add(SL_HIDDEN_BROKER, fd);
+	if (fd < 0)
+		return fd;
+	br.gen++;
+	br.welcome = false;
+	br.mail_seen = 0;
+	if (sl_msg_send(fd, &hello, NULL, 0) < 0) {
+		sl_hidden_close(SL_HIDDEN_BROKER);
+		return -EPIPE;
+	}
+	return 0;
+}
+
+/* Lock held: the broker is gone, and with it what it had of us. */
+static void disconnect_locked(void)
+{
+	/* The page stays mapped: another thread may be looking at it. */
+	atomic_store(&br.mail, NULL);
+	sl_hidden_close(SL_HIDDEN_BROKER);
+	atomic_store(&br.out, 0);
+	br.gen++;
+}
+
+void sl_offer_connect(void)
+{
+	int fd;
+
+	if (sl_env.promote_calls == SL_PROMOTE_OFF || sl_lock(&br.lock))
+		return;
+	(void)connect_locked();
+	fd = broker_fd();
+	sl_unlock(&br.lock);
+	if (fd >= 0 && sl_sock_hooks.broker)
+		sl_sock_hooks.broker(fd);
+}
+
+void sl_offer_out(struct sl_sock *s, int fd)
+{
+	struct sl_msg m = {.type = SL_MSG_OFFER, .arg = (uint32_t)sl_env.ring_len};
+	int before = broker_fd(), rc, tries;
+
+	if (sl_lock(&br.lock))
+		return;
+	/* Twice: a broker that went away is noticed here, and its successor may be there already. */
+	for (tries = 0; tries < 2; tries++) {
+		rc = connect_locked();
+		if (rc < 0)
+			break;
+		m.id = ((uint64_t)++br.ids << 32) | (s->index + 1);
+		rc = sl_msg_send(broker_fd(), &m, &fd, 1);
+		if (rc != -EPIPE && rc != -ECONNRESET && rc != -ENOTCONN)
+			break;
+		disconnect_locked();
+		br.next_try = 0;
+		before = -1;
+	}
+	if (rc == 0) {
+		s->offer_id = m.id;
+		s->offer_gen = br.gen;
+		atomic_store(&s->offer, SL_OFFER_OUT);
+		atomic_fetch_add(&br.out, 1);
+		sl_stat_reason(s, SL_WHY_OFFERED);
+	} else {
+		s->call_next = s->calls + 16;
+		sl_stat_reason(s, br.why ? br.why : SL_WHY_NO_BROKER);
+	}
+	rc = broker_fd();
+	sl_unlock(&br.lock);
+	if (before < 0 && rc >= 0 && sl_sock_hooks.broker)
+		sl_sock_hooks.broker(rc);
+}
+
+static void send_note(enum sl_msg_type type, uint64_t id, uint64_t pair)
+{
+	struct sl_msg m = {.type = type, .id = id, .pair = pair};
+
+	if (sl_lock(&br.lock))
+		return;
+	if (broker_fd() >= 0)
+		(void)sl_msg_send(broker_fd(), &m, NULL, 0);
+	sl_unlock(&br.lock);
+}
+
+void sl_offer_drop_pair(struct sl_sock *s)
+{
+	unsigned i;
+
+	for (i = 0; i < 2; i++) {
+		if (s->pair_fd[i] >= 0)
+			sl_sys_close(s->pair_fd[i]);
+		s->pair_fd[i] = -1;
+	}
+}
+
+void sl_offer_withdraw(struct sl_sock *s)
+{
+	uint32_t was = atomic_exchange(&s->offer, SL_OFFER_NEVER);
+
+	if (was == SL_OFFER_OUT) {
+		if (s->offer_gen == br.gen) {
+			atomic_fetch_sub(&br.out, 1);
+			send_note(SL_MSG_WITHDRAW, s->offer_id, 0);
+		}
+	} else if (was == SL_OFFER_PAIRED) {
+		sl_offer_drop_pair(s);
+		send_note(SL_MSG_GONE, 0, s->pair);
+	}
+	s->offer_id = 0;
+}
+
+void sl_offer_gone(uint64_t pair)
+{
+	send_note(SL_MSG_GONE, 0, pair);
+}
+
+/* The socket that an answer is for, with a reference, if it still waits for it. */
+static struct sl_sock *waiting(uint64_t id)
+{
+	struct sl_sock *s = sl_pool_at((unsigned)(id & UINT32_MAX) - 1), *got;
+
+	if (!id || !s || s->offer_id != id || s->fd < 0)
+		return NULL;
+	got = sl_sock_get(s->fd);
+	if (got == s && s->offer_id == id && atomic_load(&s->offer) == SL_OFFER_OUT)
+		return s;
+	if (got)
+		sl_sock_put(got);
+	return NULL;
+}
+
+static void refused(struct sl_sock *s, uint32_t why)
+{
+	atomic_fetch_sub(&br.out, 1);
+	/* Asked too early: the handshake was not over. */
+	if (why == SL_WHY_CONNECTING || why == SL_WHY_LIMIT_BROKER || why == SL_WHY_LIMIT_FILES) {
+		atomic_store(&s->offer, SL_OFFER_NONE);
+		s->call_next = s->calls + (why == SL_WHY_CONNECTING ? 1 : 64);
+	} else {
+		atomic_store(&s->offer, SL_OFFER_NEVER);
+	}
+	sl_stat_reason(s, why < SL_WHY_COUNT ? why : SL_WHY_PEER_REFUSED);
+}
+
+/* Return true when the socket is to be attached. Lock held. */
+static bool answer(struct sl_sock *s, const struct sl_msg *m, int fds[SL_MSG_FDS])
+{
+	struct sl_msg proof = {.type = SL_MSG_PROOF, .id = m->id};
+	int fd = s->fd;
+
+	switch (m->type) {
+	case SL_MSG_PROVE:
+		if (fd >= 0)
+			(void)sl_msg_send(broker_fd(), &proof, &fd, 1);
+		return false;
+	case SL_MSG_PAIRED:
+		atomic_fetch_sub(&br.out, 1);
+		s->pair = m->pair;
+		s->pair_side = m->side;
+		s->pair_fd[0] = fds[0];
+		s->pair_fd[1] = fds[1];
+		fds[0] = fds[1] = -1;
+		sl_stat_reason(s, SL_WHY_PAIRED);
+		atomic_store(&s->offer, SL_OFFER_PAIRED);
+		return true;
+	case SL_MSG_REFUSED:
+		refused(s, m->arg);
+		return false;
+	default:
+		return false;
+	}
+}
+
+static void welcome(const struct sl_msg *m, int fds[SL_MSG_FDS])
+{
+	void *p;
+
+	br.welcome = true;
+	if (m->arg != SL_MSG_VERSION) {
+		br.why = SL_WHY_BROKER_VERSION;
+		br.next_try = sl_now_ns() + 10 * RETRY_NS;
+		disconnect_locked();
+		return;
+	}
+	p = fds[0] >= 0 ? mmap(NULL, 4096, PROT_READ, MAP_SHARED, fds[0], 0) : MAP_FAILED;
+	if (p != MAP_FAILED)
+		atomic_store(&br.mail, p);
+}
+
+/* One message. Return: 1 handled, *s to be attached if not NULL; 0 no more. Lock held. */
+static int pump_one(struct sl_sock **attach)
+{
+	int fds[SL_MSG_FDS] = {-1, -1}, rc;
+	struct sl_sock *s;
+	struct sl_msg m;
+	unsigned i;
+
+	*attach = NULL;
+	if (broker_fd() < 0)
+		return 0;
+	rc = sl_msg_recv(broker_fd(), &m, fds);
+	if (rc == -EAGAIN || rc == -EINTR)
+		return 0;
+	if (rc <= 0) {
+		disconnect_locked();
+		return 0;
+	}
+	if (br.mail)
+		br.mail_seen++;
+	if (m.type == SL_MSG_WELCOME) {
+		welcome(&m, fds);
+		br.mail_seen = 1;
+	} else {
+		s = waiting(m.id);
+		if (s) {
+			if (answer(s, &m, fds))
+				*attach = s;
+			else
+				sl_sock_put(s);
+		} else if (m.type == SL_MSG_PAIRED) {
+			struct sl_msg gone = {.type = SL_MSG_GONE, .pair = m.pair};
+
+			(void)sl_msg_send(broker_fd(), &gone, NULL, 0);
+		}
+	}
+	for (i = 0; i < SL_MSG_FDS; i++)
+		if (fds[i] >= 0)
+			sl_sys_close(fds[i]);
+	return 1;
+}
+
+void sl_offer_pump(void)
+{
+	struct sl_sock *s;
+	int more;
+
+	do {
+		if (sl_lock(&br.lock))
+			return;
+		more = pump_one(&s);
+		sl_unlock(&br.lock);
+		if (s) {
+			sl_attach_try(s, s->fd);
+			sl_sock_put(s);
+		}
+	} while (more);
+}
+
+bool sl_offer_waiting(void)
+{
+	return atomic_load_explicit(&br.out, memory_order_relaxed) != 0;
+}
+
+bool sl_offer_stale(const struct sl_sock *s)
+{
+	return s->offer_gen != br.gen;
+}
+
+bool sl_offer_due(void)
+{
+	struct sl_mail_shm *mail;
+
+	if (sl_likely(!atomic_load_explicit(&br.out, memory_order_relaxed)))
+		return false;
+	mail = atomic_load_explicit(&br.mail, memory_order_acquire);
+	if (!mail || (++br.tick & 63) == 0)
+		return true;
+	return atomic_load_explicit(&mail->count, memory_order_acquire) != br.mail_seen;
+}
+
+/* The parent's connection is not ours: its answers are for the parent. */
+void sl_offer_fork_child(void)
+{
+	sl_lock_reset(&br.lock);
+	disconnect_locked();
+	br.next_try = 0;
+}
+
+void sl_sock_credentials(void)
+{
+	sl_offer_connect();
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* opt.c - options and ioctls: the kernel keeps them, we take notice of the few that concern the lanes */
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
+#include "internal.h"
+#include "real.h"
+#include "sys.h"
+
+#ifndef TCP_AO_ADD_KEY
+#define TCP_AO_ADD_KEY 38
+#endif
+
+static const struct {
+	int level, name;
+	enum sl_reason why;
+} refused[] = {
+	{SOL_SOCKET, SO_ZEROCOPY, SL_WHY_OPT_ZEROCOPY},
+	{SOL_SOCKET, SO_TIMESTAMP, SL_WHY_OPT_TIMESTAMP},
+	{SOL_SOCKET, SO_TIMESTAMPNS, SL_WHY_OPT_TIMESTAMP},
+	{SOL_SOCKET, SO_TIMESTAMPING, SL_WHY_OPT_TIMESTAMP},
+	{SOL_SOCKET, SO_PEEK_OFF, SL_WHY_OPT_PEEK_OFF},
+	{SOL_SOCKET, SO_ATTACH_FILTER, SL_WHY_OPT_FILTER},
+	{SOL_SOCKET, SO_ATTACH_BPF, SL_WHY_OPT_FILTER},
+	{IPPROTO_TCP, TCP_ULP, SL_WHY_OPT_ULP},
+	{IPPROTO_TCP, TCP_REPAIR, SL_WHY_OPT_REPAIR},
+	{IPPROTO_TCP, TCP_MD5SIG, SL_WHY_OPT_MD5},
+	{IPPROTO_TCP, TCP_MD5SIG_EXT, SL_WHY_OPT_MD5},
+	{IPPROTO_TCP, TCP_AO_ADD_KEY, SL_WHY_OPT_MD5},
+};
+
+static enum sl_reason refuse_for(int level, int name, const void *val, socklen_t len)
+{
+	size_t i;
+
+	/* Switching one off that was never on concerns nobody. */
+	if (level == SOL_SOCKET && len >= sizeof(int) && *(const int *)val == 0 &&
+	    name != SO_PEEK_OFF)
+		return SL_WHY_NONE;
+	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		if (refused[i].level == level && refused[i].name == name)
+			return refused[i].why;
+	return SL_WHY_NONE;
+}
+
+static int keep(int rc, int saved)
+{
+	if (rc >= 0)
+		return rc;
+	rc = -errno;
+	errno = saved;
+	return rc;
+}
+
+int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const void *val,
+		       socklen_t len)
+{
+	enum sl_reason why;
+	int rc, v, saved = errno;
+	socklen_t vlen = sizeof(v);
+
+	rc = keep(sl_real.setsockopt(fd, level, name, val, len), saved);
+	if (rc < 0)
+		return rc;
+	why = refuse_for(level, name, val, len);
+	if (why != SL_WHY_NONE)
+		sl_sock_refuse(s, fd, why);
+	if (level == SOL_SOCKET && name == SO_RCVLOWAT &&
+	    sl_sys_getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &v, &vlen) == 0)
+		s->lowat = v > 0 ? (uint32_t)v : 1;
+	return rc;
+}
+
+int sl_sock_getsockopt(struct sl_sock *s, int fd, int level, int name, void *val, socklen_t *len)
+{
+	int rc = keep(sl_real.getsockopt(fd, level, name, val, len), errno);
+
+	/* An error that we learned of first is the program's to see. */
+	if (rc == 0 && level == SOL_SOCKET && name == SO_ERROR && *len >= sizeof(int) &&
+	    *(int *)val == 0 && s->side->err) {
+		*(int *)val = s->side->err;
+		s->side->err = 0;
+	}
+	return rc;
+}
+
+void sl_sock_setfl(struct sl_sock *s, int fd)
+{
+	int fl = sl_sys_fcntl(fd, F_GETFL, 0);
+
+	if (fl < 0)
+		return;
+	s->nonblock = fl & O_NONBLOCK;
+	if (fl & O_ASYNC)
+		sl_sock_refuse(s, fd, SL_WHY_ASYNC);
+}
+
+static int unread(struct sl_sock *s, int fd, int *out)
+{
+	int how = sl_rx_take(s);
+	ssize_t n;
+
+	if (!how)
+		return -EAGAIN;
+	n = sl_sock_attached(s) ? sl_rx_avail(&s->link, fd, INT32_MAX) : -ERESTART;
+	sl_rx_release(s, how);
+	if (n < 0)
+		return (int)n;
+	*out = (int)n;
+	return 0;
+}
+
+/* What the peer has not taken: in the ring, as far as its hint goes, or in the kernel's queue. */
+static int unsent(struct sl_sock *s, int fd, int *out)
+{
+	int how, kernel = 0;
+	uint64_t ring = 0;
+
+	if (sl_sys_ioctl(fd, SIOCOUTQ, &kernel) < 0)
+		kernel = 0;
+	how = sl_tx_take(s);
+	if (!how)
+		return -EAGAIN;
+	if (sl_sock_attached(s) && s->side->tx.state == SL_TX_MEM) {
+		ring = s->side->tx.ring.pos -
+		       atomic_load_explicit(&s->link.out.ctl->consumed, memory_order_relaxed);
+		if (ring > s->link.out.len)
+			ring = 0;
+	}
+	sl_tx_release(s, how);
+	*out = kernel + (int)ring;
+	return 0;
+}
+
+int sl_sock_ioctl(struct sl_sock *s, int fd, unsigned long req, void *arg)
+{
+	int rc, saved = errno;
+
+	if (sl_sock_attached(s) && arg) {
+		if (req == FIONREAD) {
+			rc = unread(s, fd, arg);
+			if (rc != -ERESTART)
+				return rc;
+		}
+		if (req == SIOCOUTQ)
+			return unsent(s, fd, arg);
+	}
+	rc = keep(sl_real.ioctl(fd, req, arg), saved);
+	if (rc >= 0 && (req == FIONBIO || req == FIOASYNC))
+		sl_sock_setfl(s, fd);
+	return rc;
+}

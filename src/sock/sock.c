@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* sock.c - the life of an endpoint: tracked, dup'ed, shut down, closed */
+#include <string.h>
+#include <unistd.h>
+#include "hidden.h"
+#include "internal.h"
+#include "log.h"
+#include "real.h"
+#include "sys.h"
+
+void sl_sock_init(void)
+{
+	sl_fdtab_init();
+}
+
+/* The entry's own reference and the descriptor it stood for are gone. */
+static void drop_entry(uintptr_t old, int fd)
+{
+	struct sl_sock *s = (struct sl_sock *)old;
+
+	if (!old || (old & 1) || old == UINTPTR_MAX)
+		return;
+	if (sl_sock_hooks.closed)
+		sl_sock_hooks.closed(s, fd);
+	atomic_fetch_sub(&s->nfds, 1);
+	if (s->fd == fd) {
+		s->fd = -1;
+		s->stat->fd = -1;
+	}
+	sl_sock_put(s);
+}
+
+void sl_sock_untrack(int fd)
+{
+	uintptr_t e = sl_fdtab_load(fd);
+
+	if (e && !(e & 1))
+		drop_entry(sl_fdtab_swap(fd, 0), fd);
+}
+
+static enum sl_reason first_reason(bool connecting)
+{
+	if (sl_env.promote_calls == SL_PROMOTE_OFF)
+		return SL_WHY_OFF;
+	return connecting ? SL_WHY_CONNECTING : SL_WHY_YOUNG;
+}
+
+void sl_sock_track(int fd, bool connecting)
+{
+	struct sl_sock *s;
+	uintptr_t old;
+
+	if ((unsigned)fd >= SL_FD_MAX)
+		return;
+	sl_sock_untrack(fd); /* closed behind our back, or connected anew */
+	s = sl_pool_get();
+	if (!s)
+		return;
+	s->fd = fd;
+	s->nfds = 1;
+	s->connecting = connecting;
+	if (sl_env.promote_calls == SL_PROMOTE_OFF)
+		atomic_store(&s->offer, SL_OFFER_NEVER);
+	s->stat->fd = fd;
+	s->stat->reason = first_reason(connecting);
+	s->stat->used = 1;
+	old = sl_fdtab_swap(fd, (uintptr_t)s);
+	if (old == UINTPTR_MAX) {
+		sl_sock_put(s);
+		return;
+	}
+	drop_entry(old, fd);
+	if (sl_env.promote_calls == 0 && !connecting) {
+		sl_stat_addresses(s, fd);
+		sl_offer_out(s, fd);
+	}
+}
+
+void sl_sock_dup(int oldfd, int newfd)
+{
+	struct sl_sock *s = sl_sock_get(oldfd);
+	uintptr_t old;
+
+	if (!s) {
+		sl_sock_untrack(newfd);
+		return;
+	}
+	if (newfd == oldfd) {
+		sl_sock_put(s);
+		return;
+	}
+	/* The reference goes to the new entry. */
+	atomic_fetch_add(&s->nfds, 1);
+	old = sl_fdtab_swap(newfd, (uintptr_t)s);
+	if (old == UINTPTR_MAX) {
+		/* A number beyond the table: calls through it would go past us. */
+		atomic_fetch_sub(&s->nfds, 1);
+		sl_sock_refuse(s, oldfd, SL_WHY_LIMIT_FILES);
+		sl_sock_put(s);
+		return;
+	}
+	drop_entry(old, newfd);
+	if (s->fd < 0) {
+		s->fd = newfd;
+		s->stat->fd = newfd;
+	}
+}
+
+/* Another descriptor of this process that stands for @s, or -1. */
+static int other_fd(struct sl_sock *s, int not)
+{
+	int fd = -1;
+
+	while ((fd = sl_fdtab_next(fd + 1)) >= 0)
+		if (fd != not && sl_fdtab_load(fd) == (uintptr_t)s)
+			return fd;
+	return -1;
+}
+
+int sl_sock_close(int fd)
+{
+	struct sl_sock *s;
+	uintptr_t old;
+
+	if (sl_unlikely(sl_hidden_is(fd)))
+		return -EBADF;
+	s = sl_sock_get(fd);
+	if (sl_likely(!s))
+		return 0;
+	if (atomic_load(&s->nfds) == 1)
+		sl_sock_finish(s, fd);
+	old = sl_fdtab_swap(fd, 0);
+	drop_entry(old, fd);
+	if (old == (uintptr_t)s && s->fd < 0 && atomic_load(&s->nfds) > 0) {
+		s->fd = other_fd(s, fd);
+		s->stat->fd = s->fd;
+	}
+	sl_sock_put(s);
+	return 0;
+}
+
+int sl_sock_shutdown(struct sl_sock *s, int fd, int how)
+{
+	bool ring = false;
+	int took, rc, saved = errno;
+
+	if (how == SHUT_WR || how == SHUT_RDWR) {
+		took = sl_both_take(s);
+		if (!took)
+			return -EAGAIN;
+		if (sl_sock_attached(s)) {
+			/* L4: after FIN we can ring nobody. */
+			(void)sl_rx_close(&s->link, &ring);
+			if (ring)
+				(void)sl_tx_bell(&s->link, fd);
+			(void)sl_tx_fin(&s->link);
+			sl_stat_reason(s, SL_WHY_HALF_CLOSED);
+			if (sl_sock_hooks.kick)
+				sl_sock_hooks.kick(s);
+		}
+		s->side->tx.fin = 1;
+		sl_both_release(s, took);
+		if (!sl_sock_attached(s))
+			sl_offer_withdraw(s);
+	}
+	rc = sl_real.shutdown(fd, how);
+	if (rc < 0) {
+		rc = -errno;
+		errno = saved;
+	}
+	return rc;
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sock.h - the endpoint: socket semantics over the two lanes
+ *
+ * How it works. Each TCP connection that the program makes is tracked from connect/accept on. Until it is
+ * promoted the program's calls go to the kernel as they are (native) and are counted. When it proves worth it, it
+ * is offered to the broker (offer.h). When the broker has paired it, the segment is attached at a moment when
+ * no thread of ours is in a kernel call on it; from then on all kernel calls on it are made
+ * non-blocking, under the direction's lock, and blocking is done by waiting (wait.h).
+ *
+ * Locks. rx_lock, then tx_lock, then the side page's xlock where several processes hold the end. All are held
+ * for short, non-blocking work only. The fast path of one direction takes one lock.
+ *
+ * Return values: >= 0 or -errno, and errno is left alone. Functions that take @fd want the descriptor by which the
+ * program reached the socket.
+ */
+#ifndef SL_SOCK_H
+#define SL_SOCK_H
+
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+#include "fdtab.h"
+#include "link.h"
+#include "lock.h"
+#include "reason.h"
+#include "stat.h"
+
+enum sl_offer_state {
+	SL_OFFER_NONE,	  /* not offered (yet) */
+	SL_OFFER_OUT,	  /* the broker has it */
+	SL_OFFER_PAIRED,  /* descriptors received, waiting for a quiet moment */
+	SL_OFFER_NEVER,	  /* stays on TCP; @why says why */
+};
+
+/* How a waiting place has fared with spinning (spin.h). */
+struct sl_spin {
+	uint32_t budget_ns;
+};
+
+struct sl_sock {
+	_Atomic uint32_t refs; /* 0: free */
+	uint32_t index;	       /* in the pool and on the status page */
+	struct sl_lock rx_lock, tx_lock;
+	_Atomic bool attached;
+	_Atomic uint32_t offer; /* enum sl_offer_state */
+	uint32_t rx_inflight;	/* native kernel receives under way; rx_lock */
+	uint32_t tx_inflight;
+	struct sl_link link; /* valid while attached */
+	struct sl_side_shm *side; /* &own, a family page, or the side page */
+	struct sl_stat_conn_shm *stat;
+	uint32_t calls;
+	uint32_t call_next; /* offer at this call */
+	uint64_t bytes;
+	uint64_t offer_id;
+	uint32_t offer_gen;
+	uint32_t pair_side;
+	int pair_fd[2]; /* segment, side page: received, not yet attached */
+	uint64_t pair;
+	_Atomic int32_t nfds; /* descriptors of this process that stand for it */
+	int fd;		      /* one of them */
+	uint32_t lowat;	      /* SO_RCVLOWAT */
+	bool nonblock;	      /* O_NONBLOCK, known while attached */
+	bool connecting;
+	bool oob;     /* urgent data was used */
+	bool forking; /* fork has taken its locks */
+	uint32_t full_seq;    /* times the program was told that there is no room */
+	uint64_t kernel_look; /* ticks: when the kernel was last asked about FIN */
+	struct sl_spin rx_spin, tx_spin;
+	void *_Atomic items; /* epoll registrations; ready/'s, under its lock */
+	struct sl_side_shm own;
+};
+
+/* What ready/ wants to know. Called with both locks held unless said otherwise. */
+struct sl_sock_hooks {
+	/* about to attach: the kernel's epoll registrations become ours. -errno: do not. */
+	int (*attaching)(struct sl_sock *s);
+	/* back on TCP: the program's own registrations again */
+	void (*detached)(struct sl_sock *s);
+	/* readiness may have changed without a byte on the socket: wake waiting instances of ours */
+	void (*kick)(struct sl_sock *s);
+	/* descriptor @fd no longer stands for s (no locks held) */
+	void (*closed)(struct sl_sock *s, int fd);
+	/* offers are out: @fd of the broker is to be watched where this process sleeps (no locks held) */
+	void (*broker)(int fd);
+};
+
+extern struct sl_sock_hooks sl_sock_hooks;
+
+/* --- life --- */
+
+/** sl_sock_init() - once, from the constructor, after sl_env_init() and sl_real_init() */
+void sl_sock_init(void);
+
+/**
+ * sl_sock_get() - the socket behind a descriptor, with a reference; NULL: not ours
+ * sl_sock_put() - drop the reference
+ */
+static inline struct sl_sock *sl_sock_get(int fd);
+void sl_sock_free(struct sl_sock *s);
+static inline void sl_sock_put(struct sl_sock *s);
+
+/**
+ * sl_sock_track() - after connect() or accept() gave or connected @fd
+ * @connecting: EINPROGRESS
+ *
+ * Replaces a stale entry. Never fails: what cannot be tracked stays on TCP.
+ */
+void sl_sock_track(int fd, bool connecting);
+
+/** sl_sock_untrack() - forget it (not a TCP connection after all), without touching it */
+void sl_sock_untrack(int fd);
+
+/**
+ * sl_sock_close() - the program is about to close @fd, in whatever way
+ *
+ * For every descriptor, tracked or not. When it is the last one of this process that stands for a promoted
+ * connection, the lanes are shut in order. The caller closes @fd afterwards.
+ * Return: 0; -EBADF @fd is one of scilan's own: the caller returns this and closes nothing.
+ */
+int sl_sock_close(int fd);
+
+/** sl_sock_dup() - @newfd now stands for the same file as @oldfd (sockets only; epoll: ready.h) */
+void sl_sock_dup(int oldfd, int newfd);
+
+/** sl_sock_exit() - the process ends: shut the lanes of all promoted connections in order */
+void sl_sock_exit(void);
+
+/** sl_sock_shutdown() - shutdown(2), the kernel call included */
+int sl_sock_shutdown(struct sl_sock *s, int fd, int how);
+
+/* --- the one receive path, the one send path --- */
+
+#define SL_CALL_READ 0x40000000 /* read/readv/write/writev: zero bytes do nothing */
+
+/**
+ * sl_sock_recv() - recvmsg(2) and its relatives
+ * @m:	   as for recvmsg(2); name, control and flags are filled as Linux TCP does
+ * @flags: MSG_*, and SL_CALL_READ
+ *
+ * Blocks as the socket and the flags say. Return: bytes, or -errno.
+ */
+ssize_t sl_sock_recv(struct sl_sock *s, int fd, struct msghdr *m, int flags);
+
+/**
+ * sl_sock_send() - sendmsg(2) and its relatives; raises SIGPIPE as Linux does
+ */
+ssize_t sl_sock_send(struct sl_sock *s, int fd, const struct msghdr *m, int flags);
+
+/** sl_sock_sendfile() - sendfile(2) with the socket @fd as output; straight from the page cache */
+ssize_t sl_sock_sendfile(struct sl_sock *s, int fd, int in_fd, off_t *pos, size_t count);
+
+/**
+ * sl_sock_splice_in() - splice(2) from the pipe @pipe_fd to the socket; SPLICE_F_* in @flags
+ * sl_sock_splice_out() - splice(2) from the socket to the pipe
+ */
+ssize_t sl_sock_splice_in(struct sl_sock *s, int fd, int pipe_fd, size_t len, unsigned flags);
+ssize_t sl_sock_splice_out(struct sl_sock *s, int fd, int pipe_fd, size_t len, unsigned flags);
+
+/* --- options --- */
+
+/**
+ * sl_sock_setsockopt() / sl_sock_getsockopt() / sl_sock_ioctl() / sl_sock_setfl() - the kernel call
+ * included. ioctl: FIONREAD, FIONBIO, SIOCOUTQ, SIOCATMARK, FIOASYNC and all the rest.
+ * setfl: after a successful fcntl(F_SETFL): take notice.
+ */
+int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const void *val,
+		       socklen_t len);
+int sl_sock_getsockopt(struct sl_sock *s, int fd, int level, int name, void *val, socklen_t *len);
+int sl_sock_ioctl(struct sl_sock *s, int fd, unsigned long req, void *arg);
+void sl_sock_setfl(struct sl_sock *s, int fd);
+
+/**
+ * sl_sock_refuse() - keep this connection on TCP from now on; a promoted one leaves the memory lane
+ * @why: shown by status
+ */
+void sl_sock_refuse(struct sl_sock *s, int fd, enum sl_reason why);
+
+/* --- readiness --- */
+
+/**
+ * sl_sock_events() - the one readiness function: what is true of a promoted socket now
+ * @want: EPOLLIN | EPOLLOUT | EPOLLRDHUP ... that the caller cares for
+ *
+ * Return: the subset of want | EPOLLERR | EPOLLHUP that holds.
+ */
+uint32_t sl_sock_events(struct sl_sock *s, int fd, uint32_t want);
+
+/**
+ * sl_sock_edge() - the input edge: grows when something new has arrived since
+ */
+uint64_t sl_sock_edge(struct sl_sock *s);
+
+/**
+ * sl_sock_arm() - the caller is about to sleep in the kernel on @fd for @want
+ * @drain: drop bells from the kernel's queue first, for level-triggered sleepers
+ *
+ * Afterwards look again (sl_sock_events) and, if that shows nothing, sleep for POLLIN | POLLRDHUP (and POLLOUT
+ * where sl_sock_kernel_out() says so).
+ */
+void sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain);
+
+/** sl_sock_disarm() - awake again, after sl_sock_arm() */
+void sl_sock_disarm(struct sl_sock *s, uint32_t want);
+
+/** sl_sock_kernel_out() - whether the kernel, and not the ring, tells if sending is possible */
+bool sl_sock_kernel_out(struct sl_sock *s);
+
+/** sl_sock_hint() - cheap, without a lock: there may be something to read */
+static inline bool sl_sock_hint(struct sl_sock *s)
+{
+	return sl_rx_hint(&s->link);
+}
+
+/** sl_sock_attached() - promoted: readiness is ours to tell */
+static inline bool sl_sock_attached(struct sl_sock *s)
+{
+	return atomic_load_explicit(&s->attached, memory_order_acquire);
+}
+
+/** sl_sock_same_cpu() - the peer was last seen on this very CPU; tells the peer about ours */
+bool sl_sock_same_cpu(struct sl_sock *s);
+
+/** sl_offer_due() / sl_offer_pump() - are there answers of the broker to pick up; do it */
+bool sl_offer_due(void);
+void sl_offer_pump(void);
+bool sl_offer_waiting(void); /* offers are out */
+
+extern struct sl_stat_hdr_shm *sl_stat_page; /* NULL until something is tracked */
+
+/* --- processes (fork.c, exec.c) --- */
+
+/** sl_sock_fork_prepare() / _parent() / _child() - around fork, in this order */
+void sl_sock_fork_prepare(void);
+void sl_sock_fork_parent(bool failed);
+void sl_sock_fork_child(void);
+
+/**
+ * sl_sock_exec() - about to exec: promoted connections that the new program inherits go back to TCP
+ * sl_sock_exec_failed() - it did not happen
+ */
+void sl_sock_exec(void);
+void sl_sock_exec_failed(void);
+
+/** sl_sock_credentials() - about to change the user: connect to the broker while it still knows us */
+void sl_sock_credentials(void);
+
+/* --- inline --- */
+
+static inline struct sl_sock *sl_sock_get(int fd)
+{
+	uintptr_t e = sl_fdtab_load(fd);
+	struct sl_sock *s;
+
+	while (sl_unlikely(e && !(e & 1))) {
+		s = (struct sl_sock *)e;
+		if (__libc_single_threaded) {
+			atomic_store_explicit(&s->refs,
+					      atomic_load_explicit(&s->refs, memory_order_relaxed) + 1,
+					      memory_order_relaxed);
+			return s;
+		}
+		atomic_fetch_add_explicit(&s->refs, 1, memory_order_acq_rel);
+		if (sl_likely(sl_fdtab_load(fd) == e))
+			return s;
+		sl_sock_put(s);
+		e = sl_fdtab_load(fd);
+	}
+	return NULL;
+}
+
+static inline void sl_sock_put(struct sl_sock *s)
+{
+	uint32_t left;
+
+	if (__libc_single_threaded) {
+		left = atomic_load_explicit(&s->refs, memory_order_relaxed) - 1;
+		atomic_store_explicit(&s->refs, left, memory_order_relaxed);
+	} else {
+		left = atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) - 1;
+	}
+	if (sl_unlikely(!left))
+		sl_sock_free(s);
+}
+
+#endif

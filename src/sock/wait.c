@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * wait.c - one thread waits for one socket: spin, arm, look again, sleep
+ *
+ * The sleep is a real recv(fd, one byte, MSG_PEEK): it wakes for a bell, for data, for FIN and for errors, takes
+ * nothing, and is interrupted, restarted (SA_RESTART), timed out (SO_RCVTIMEO) and cancelled exactly
+ * as the recv() that it stands for. For that the queue must be empty first: bells are drained before. A
+ * drained bell may have been meant for another sleeper too, so nobody drains while others sleep on
+ * this socket (rx.sleepers); they will wake, as their bell is still there. Epoll instances that wait on
+ * it in other threads are kicked instead (sl_sock_hooks.kick).
+ */
+#include <poll.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/time.h>
+#include "internal.h"
+#include "real.h"
+#include "spin.h"
+#include "sys.h"
+
+#define KERNEL_LOOK_NS 30000
+
+bool sl_sock_same_cpu(struct sl_sock *s)
+{
+	struct sl_seg_shm *shm = s->link.seg.shm;
+	uint32_t mine = sl_cpu(), peer;
+
+	if (!shm || !mine)
+		return false;
+	if (atomic_load_explicit(&shm->side[s->link.seg.side].cpu, memory_order_relaxed) != mine)
+		atomic_store_explicit(&shm->side[s->link.seg.side].cpu, mine, memory_order_relaxed);
+	peer = atomic_load_explicit(&shm->side[1 - s->link.seg.side].cpu, memory_order_relaxed);
+	return peer == mine;
+}
+
+/* Something that recv must act on: a record, END of file or an error. rx lock held. */
+static bool in_ready(struct sl_sock *s, int fd)
+{
+	struct sl_side_shm *sd = s->side;
+
+	if (sl_rx_hint(&s->link) || sd->kfin || sd->err || sd->rx.fin || sd->dead)
+		return true;
+	if (sl_rx_memory(&s->link))
+		return false;
+	/* A START found by this very look was not there when we armed: arm again. */
+	return sl_rx_avail(&s->link, fd, 1) != 0 || sl_rx_memory(&s->link);
+}
+
+static bool may_drain(const struct sl_sock *s)
+{
+	return !s->side->rx.sleepers && atomic_load(&s->side->holders) < 2;
+}
+
+/* rx lock held. Return true when the kernel's queue would not let us sleep. */
+static bool quiet_kernel(struct sl_sock *s, int fd, bool *kick)
+{
+	uint64_t before = s->side->rx.krcvd;
+	int rc = sl_rx_kernel(&s->link, fd, may_drain(s));
+
+	if (s->side->rx.krcvd != before && !__libc_single_threaded)
+		*kick = true;
+	return rc != 0;
+}
+
+static void kick(struct sl_sock *s)
+{
+	int how;
+
+	if (!sl_sock_hooks.kick || !atomic_load(&s->items))
+		return;
+	how = sl_both_take(s);
+	if (!how)
+		return;
+	sl_sock_hooks.kick(s);
+	sl_both_release(s, how);
+}
+
+bool sl_look_kernel(struct sl_sock *s, int fd)
+{
+	uint64_t now = sl_ticks();
+	bool found, kicked = false;
+	int how;
+
+	if (now - s->kernel_look < sl_ticks_of_ns(KERNEL_LOOK_NS))
+		return false;
+	s->kernel_look = now;
+	how = sl_rx_take(s);
+	if (!how)
+		return false;
+	(void)quiet_kernel(s, fd, &kicked);
+	found = s->side->kfin || s->side->err;
+	sl_rx_release(s, how);
+	if (kicked)
+		kick(s);
+	return found;
+}
+
+static void sleeper_gone(void *arg)
+{
+	struct sl_sock *s = arg;
+	int how = sl_rx_take(s);
+
+	if (!how)
+		return;
+	s->side->rx.sleepers--;
+	sl_rx_release(s, how);
+}
+
+static void waiter_gone(void *arg)
+{
+	struct sl_sock *s = arg;
+	int how = sl_tx_take(s);
+
+	if (!how)
+		return;
+	s->side->tx.waiters--;
+	sl_tx_release(s, how);
+}
+
+/* The native sleep. Return: 0 look again; -EINTR; -EAGAIN the socket's own timeout. */
+static int sleep_on(struct sl_sock *s, int fd)
+{
+	volatile int err = 0;
+	int saved = errno;
+	ssize_t n;
+	char byte;
+
+	pthread_cleanup_push(sleeper_gone, s);
+	n = sl_real.recv(fd, &byte, 1, MSG_PEEK);
+	if (n < 0) {
+		err = errno;
+		errno = saved;
+	}
+	pthread_cleanup_pop(0);
+	if (n == 0)
+		s->side->kfin = 1;
+	else if (n < 0 && err != EINTR && err != EAGAIN) {
+		s->side->err = err;
+		s->side->dead = 1;
+		err = 0;
+	}
+	sleeper_gone(s);
+	return -err;
+}
+
+/* Bytes lie in the queue that may not be taken yet, or are another sleeper's: wait for a new edge. */
+static int sleep_edge(struct sl_sock *s, int fd, int timeout_ms, bool (*ready)(struct sl_sock *))
+{
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET}, got;
+	int ep = (int)sl_sys(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0);
+	int rc, saved = errno;
+
+	if (ep < 0 || sl_sys6(SYS_epoll_ctl, ep, EPOLL_CTL_ADD, fd, (long)&ev, 0, 0) < 0) {
+		if (ep >= 0)
+			sl_sys_close(ep);
+		sl_sys_yield();
+		sleeper_gone(s);
+		return 0;
+	}
+	/* The first event tells of what is there already. */
+	(void)sl_sys6(SYS_epoll_wait, ep, (long)&got, 1, 0, 0, 0);
+	rc = 0;
+	if (!ready || !ready(s)) {
+		rc = sl_real.epoll_wait(ep, &got, 1, timeout_ms);
+		if (rc < 0)
+			rc = errno == EINTR ? -EINTR : 0;
+		else if (rc == 0)
+			rc = -EAGAIN;
+		else
+			rc = 0;
+		errno = saved;
+	}
+	sl_sys_close(ep);
+	sleeper_gone(s);
+	return rc;
+}
+
+static bool spin_in(struct sl_sock *s, struct sl_spinning *sp)
+{
+	sl_spin_begin(sp, &s->rx_spin, sl_sock_same_cpu(s));
+	do {
+		if (sl_rx_hint(&s->link))
+			return true;
+	} while (sl_spin_on(sp));
+	return false;
+}
+
+int sl_wait_in(struct sl_sock *s, int fd)
+{
+	bool ring = false, kicked = false, busy, ready;
+	struct sl_spinning sp;
+	int how, rc;
+
+	if (spin_in(s, &sp)) {
+		s->stat->rx.spin_hits++;
+		sl_spin_done(&sp, false);
+		return 0;
+	}
+	s->stat->rx.spin_misses++;
+	if (sl_offer_due())
+		sl_offer_pump();
+	how = sl_rx_take(s);
+	if (!how)
+		return -EAGAIN;
+	rc = sl_rx_arm(&s->link, &ring);
+	busy = rc == 0 && quiet_kernel(s, fd, &kicked);
+	ready = rc < 0 || in_ready(s, fd);
+	if (!ready)
+		s->side->rx.sleepers++;
+	sl_rx_release(s, how);
+	if (ring)
+		sl_sock_ring(s, fd);
+	if (kicked)
+		kick(s);
+	if (rc < 0) {
+		sl_sock_reset(s, fd, SL_WHY_BAD_PEER);
+		return 0;
+	}
+	if (ready)
+		return 0;
+	s->stat->rx.sleeps++;
+	sl_stat_page->wakeups++;
+	rc = busy ? sleep_edge(s, fd, 10, NULL) : sleep_on(s, fd);
+	sl_spin_done(&sp, true);
+	return busy && rc == -EAGAIN ? 0 : rc;
+}
+
+/* --- waiting for room --- */
+
+static bool out_ready(struct sl_sock *s)
+{
+	struct sl_side_shm *sd = s->side;
+	bool ready;
+	int how;
+
+	if (sd->kfin || sd->err || sd->dead)
+		return true;
+	how = sl_tx_take(s);
+	if (!how)
+		return true;
+	ready = sd->tx.state != SL_TX_MEM || sd->tx.fin ||
+		sl_ring_room(&s->link.out, &sd->tx.ring, true) >= 64 ||
+		sl_ring_closed(&s->link.out, &sd->tx.ring);
+	sl_tx_release(s, how);
+	return ready;
+}
+
+static int send_timeout_ms(int fd)
+{
+	struct timeval tv = {0};
+	socklen_t len = sizeof(tv);
+
+	if (sl_sys_getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, &len) < 0 ||
+	    (!tv.tv_sec && !tv.tv_usec))
+		return -1;
+	return (int)sl_min_u64((uint64_t)tv.tv_sec * 1000 + ((uint64_t)tv.tv_usec + 999) / 1000,
+			       INT32_MAX);
+}
+
+static bool spin_out(struct sl_sock *s, struct sl_spinning *sp)
+{
+	sl_spin_begin(sp, &s->tx_spin, sl_sock_same_cpu(s));
+	do {
+		if (out_ready(s))
+			return true;
+	} while (sl_spin_on(sp));
+	return false;
+}
+
+/* The kernel lane is full. */
+static int wait_kernel_out(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	int saved = errno, rc = sl_real.poll(&p, 1, send_timeout_ms(fd));
+
+	if (rc < 0)
+		rc = errno == EINTR ? -EINTR : 0;
+	else
+		rc = rc ? 0 : -EAGAIN;
+	errno = saved;
+	return rc;
+}
+
+/* C1 comes last, after the drain: a bell that answers our WANT must not be drained by us. */
+static bool want_room(struct sl_sock *s, size_t need)
+{
+	struct sl_tx_side *tx = &s->side->tx;
+	int how = sl_tx_take(s);
+	bool ready;
+
+	if (!how)
+		return true;
+	ready = tx->state != SL_TX_MEM || tx->fin ||
+		sl_ring_want(&s->link.out, &tx->ring,
+			     sl_min_size(need < 64 ? 64 : need, s->link.out.len / 4));
+	if (!ready)
+		tx->waiters++;
+	sl_tx_release(s, how);
+	return !ready;
+}
+
+static int sleep_out(struct sl_sock *s, int fd, bool busy)
+{
+	int timeout = send_timeout_ms(fd), rc;
+
+	s->stat->tx.sleeps++;
+	sl_stat_page->wakeups++;
+	pthread_cleanup_push(waiter_gone, s);
+	rc = busy || timeout >= 0 ? sleep_edge(s, fd, timeout, out_ready) : sleep_on(s, fd);
+	pthread_cleanup_pop(1);
+	return timeout < 0 && rc == -EAGAIN ? 0 : rc; /* SO_RCVTIMEO is not ours */
+}
+
+int sl_wait_out(struct sl_sock *s, int fd, size_t need)
+{
+	bool kicked = false, busy, ready;
+	struct sl_spinning sp;
+	int how, rc;
+
+	if (s->side->tx.state != SL_TX_MEM)
+		return wait_kernel_out(fd);
+	if (spin_out(s, &sp)) {
+		s->stat->tx.spin_hits++;
+		sl_spin_done(&sp, false);
+		return 0;
+	}
+	s->stat->tx.spin_misses++;
+
+	how = sl_rx_take(s);
+	if (!how)
+		return -EAGAIN;
+	busy = quiet_kernel(s, fd, &kicked);
+	ready = s->side->kfin || s->side->err;
+	if (!ready)
+		s->side->rx.sleepers++;
+	sl_rx_release(s, how);
+	if (kicked)
+		kick(s);
+	if (ready)
+		return 0;
+	if (!want_room(s, need)) {
+		sleeper_gone(s);
+		return 0;
+	}
+	rc = sleep_out(s, fd, busy);
+	sl_spin_done(&sp, true);
+	return rc;
+}
