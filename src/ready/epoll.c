@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * epoll.c - registrations: epoll_ctl, and what happens to them at promotion and demotion
+ *
+ * The kernel's registration of a promoted socket is input + output + hang-up, edge-triggered. A bell makes an
+ * input edge; output edges come only after a send on the kernel lane had found it full. Asking
+ * for output too has a use: modifying such a registration always yields an event, since the kernel side can
+ * nearly always be written to. That is how a sleeper is woken from within the process (kick).
+ */
+#include <errno.h>
+#include "env.h"
+#include "hidden.h"
+#include "items.h"
+#include "ready.h"
+#include "real.h"
+#include "sys.h"
+
+#define OURS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+
+static int raw_ctl(struct sl_ep *ep, int op, int fd, struct epoll_event *ev)
+{
+	return (int)sl_sys6(SYS_epoll_ctl, ep->epfd, op, fd, (long)ev, 0, 0);
+}
+
+static int our_ctl(struct sl_item *it, int op)
+{
+	struct epoll_event ev = {.events = OURS, .data.u64 = sl_item_tag(it)};
+
+	return raw_ctl(it->ep, op, it->fd, &ev);
+}
+
+static void watch_broker(struct sl_ep *ep, int fd)
+{
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = SL_TAG_BROKER};
+
+	if (fd >= 0)
+		(void)raw_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
+}
+
+void sl_ready_epoll_created(int epfd)
+{
+	struct sl_ep *ep;
+
+	if ((unsigned)epfd >= SL_FD_MAX)
+		return;
+	ep = sl_ep_new(epfd);
+	if (!ep)
+		return;
+	sl_sock_untrack(epfd);
+	if (sl_fdtab_swap(epfd, (uintptr_t)ep | 1) == UINTPTR_MAX)
+		sl_ep_drop(ep);
+}
+
+static void report_anew(struct sl_item *it)
+{
+	if (sl_lock(&it->ep->lock))
+		return;
+	it->pending = true;
+	it->disabled = false;
+	sl_item_heat(it);
+	sl_unlock(&it->ep->lock);
+}
+
+static int promote_item(struct sl_item *it, struct sl_sock *s)
+{
+	int rc;
+
+	if (it->want.events & EPOLLEXCLUSIVE || it->ep->inherited)
+		return -EBUSY;
+	if (atomic_load(&it->promoted))
+		return 0;
+	rc = our_ctl(it, EPOLL_CTL_MOD);
+	if (rc < 0)
+		return rc == -ENOENT || rc == -EBADF ? 0 : rc;
+	sl_item_link(it, s);
+	atomic_store(&it->promoted, true);
+	atomic_fetch_add(&it->ep->promoted, 1);
+	return 0;
+}
+
+static void demote_item(struct sl_item *it)
+{
+	struct epoll_event ev = it->want;
+
+	if (!atomic_exchange(&it->promoted, false))
+		return;
+	atomic_fetch_sub(&it->ep->promoted, 1);
+	if (it->disabled)
+		ev.events = EPOLLONESHOT;
+	(void)raw_ctl(it->ep, EPOLL_CTL_MOD, it->fd, &ev);
+}
+
+static int add_tracked(struct sl_ep *ep, struct sl_sock *s, int fd, struct epoll_event *ev)
+{
+	struct sl_item *it = sl_item_new(ep, fd, ev);
+	int how, rc;
+
+	if (!it)
+		return -ENOMEM;
+	/* With the locks of a socket held it is neither promoted nor demoted meanwhile. */
+	how = sl_lock(&s->rx_lock);
+	if (sl_sock_attached(s) && !ep->inherited && !(ev->events & EPOLLEXCLUSIVE)) {
+		rc = our_ctl(it, EPOLL_CTL_ADD);
+		if (rc == 0) {
+			sl_item_link(it, s);
+			atomic_store(&it->promoted, true);
+			atomic_fetch_add(&ep->promoted, 1);
+		}
+	} else {
+		rc = raw_ctl(ep, EPOLL_CTL_ADD, fd, ev);
+	}
+	if (!how)
+		sl_unlock(&s->rx_lock);
+	if (rc < 0)
+		sl_item_drop(it);
+	else if (atomic_load(&it->promoted))
+		report_anew(it);
+	return rc;
+}
+
+static int ctl_add(struct sl_ep *ep, int fd, struct epoll_event *ev)
+{
+	struct sl_sock *s = sl_sock_get(fd);
+	struct sl_ep *inner = sl_ep_of(fd);
+	struct sl_item *it;
+	int rc;
+
+	if (s) {
+		if (ep->inherited || (ev->events & EPOLLEXCLUSIVE))
+			sl_sock_refuse(s, fd,
+				       ep->inherited ? SL_WHY_EPOLL_SHARED : SL_WHY_EPOLL_EXCLUSIVE);
+		rc = add_tracked(ep, s, fd, ev);
+		sl_sock_put(s);
+		watch_broker(ep, sl_hidden_get(SL_HIDDEN_BROKER));
+		return rc;
+	}
+	rc = raw_ctl(ep, EPOLL_CTL_ADD, fd, ev);
+	if (rc < 0)
+		return rc;
+	if (inner)
+		sl_ep_polled(inner);
+	/* It may be connected later. A stale one of the same number is void. */
+	it = sl_item_find(ep, fd);
+	if (it)
+		sl_item_drop(it);
+	(void)sl_item_new(ep, fd, ev);
+	return rc;
+}
+
+static int ctl_mod(struct sl_ep *ep, struct sl_item *it, int fd, struct epoll_event *ev)
+{
+	int rc;
+
+	if (!it || !atomic_load(&it->promoted)) {
+		rc = raw_ctl(ep, EPOLL_CTL_MOD, fd, ev);
+		if (rc == 0 && it)
+			it->want = *ev;
+		return rc;
+	}
+	if (sl_lock(&ep->lock) == 0) {
+		it->want = *ev;
+		it->pending = true;
+		it->disabled = false;
+		sl_item_heat(it);
+		sl_unlock(&ep->lock);
+	}
+	/* Wakes a thread that sleeps on the instance; nobody does in a process of one thread. */
+	return __libc_single_threaded ? 0 : our_ctl(it, EPOLL_CTL_MOD);
+}
+
+int sl_ready_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
+{
+	struct sl_ep *ep = sl_ep_of(epfd);
+	struct sl_item *it;
+	int rc;
+
+	if (!ep || (op != EPOLL_CTL_DEL && !ev)) {
+		rc = (int)sl_sys6(SYS_epoll_ctl, epfd, op, fd, (long)ev, 0, 0);
+		return rc;
+	}
+	switch (op) {
+	case EPOLL_CTL_ADD:
+		return ctl_add(ep, fd, ev);
+	case EPOLL_CTL_MOD:
+		return ctl_mod(ep, sl_item_find(ep, fd), fd, ev);
+	case EPOLL_CTL_DEL:
+		it = sl_item_find(ep, fd);
+		rc = raw_ctl(ep, op, fd, ev);
+		if (it && rc == 0)
+			sl_item_drop(it);
+		return rc;
+	default:
+		return raw_ctl(ep, op, fd, ev);
+	}
+}
+
+void sl_ep_kick(struct sl_ep *ep, struct sl_item *it)
+{
+	(void)ep;
+	(void)our_ctl(it, EPOLL_CTL_MOD);
+}
+
+/* --- what sock/ tells us --- */
+
+static int hook_attaching(struct sl_sock *s)
+{
+	int rc = sl_item_each(s, promote_item);
+
+	if (rc < 0)
+		sl_item_unlink_all(s, demote_item);
+	return rc;
+}
+
+static void hook_detached(struct sl_sock *s)
+{
+	sl_item_unlink_all(s, demote_item);
+}
+
+static void hook_kick(struct sl_sock *s)
+{
+	struct sl_item *it = atomic_load(&s->items);
+
+	for (; it; it = it->next_sock)
+		if (atomic_load(&it->promoted))
+			sl_ep_kick(it->ep, it);
+}
+
+static void hook_closed(struct sl_sock *s, int fd)
+{
+	(void)fd;
+	/* While another descriptor stands for it the kernel keeps reporting it: so do we. */
+	if (atomic_load(&s->nfds) == 1)
+		sl_items_drop_sock(s);
+}
+
+static void hook_broker(int fd)
+{
+	struct sl_ep *ep;
+	unsigned i;
+
+	for (i = 0; (ep = sl_ep_at(i)); i++)
+		if (ep->used)
+			watch_broker(ep, fd);
+}
+
+void sl_ready_init(void)
+{
+	sl_sock_hooks.attaching = hook_attaching;
+	sl_sock_hooks.detached = hook_detached;
+	sl_sock_hooks.kick = hook_kick;
+	sl_sock_hooks.closed = hook_closed;
+	sl_sock_hooks.broker = hook_broker;
+}
+
+void sl_ready_close(int fd)
+{
+	struct sl_ep *ep = sl_ep_of(fd);
+	struct sl_sock *s;
+
+	if (ep) {
+		sl_fdtab_swap(fd, 0);
+		if (atomic_fetch_sub(&ep->nfds, 1) == 1)
+			sl_ep_drop(ep);
+		return;
+	}
+	/* Still tracked: another descriptor stands for the socket, its registration lives on. */
+	s = sl_sock_get(fd);
+	if (s) {
+		sl_sock_put(s);
+		return;
+	}
+	sl_items_drop_fd(fd);
+}
+
+void sl_ready_dup(int oldfd, int newfd)
+{
+	struct sl_ep *ep = sl_ep_of(oldfd);
+
+	if (!ep || oldfd == newfd)
+		return;
+	atomic_fetch_add(&ep->nfds, 1);
+	if (sl_fdtab_swap(newfd, (uintptr_t)ep | 1) == UINTPTR_MAX)
+		atomic_fetch_sub(&ep->nfds, 1);
+}
+
+void sl_ready_fork_prepare(void)
+{
+}
+
+void sl_ready_fork_parent(void)
+{
+}
+
+void sl_ready_fork_child(void)
+{
+	struct sl_ep *ep;
+	unsigned i;
+
+	for (i = 0; (ep = sl_ep_at(i)); i++) {
+		sl_lock_reset(&ep->lock);
+		ep->inherited = true;
+		atomic_store(&ep->sleepers, 0);
+	}
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * epwait.c - epoll_wait over rings and kernel
+ *
+ * How it works. Hot sockets are looked at, in turn; the kernel is asked at least every KERNEL_LOOK_NS, and
+ * first where the last events came from it. With nothing there the thread spins over the hot sockets' words,
+ * then arms them all, looks again, and sleeps in the kernel's epoll_wait on the program's own instance:
+ * bells, FIN, other descriptors, signals and the signal mask work as they always do. What was armed is cold: it costs
+ * nothing until its bell makes it hot again.
+ *
+ * Several threads in one instance: whoever leaves with events while others sleep arms what is hot first, so that
+ * news of those sockets wakes one of the sleepers, as in Linux.
+ */
+#include <errno.h>
+#include <limits.h>
+#include "env.h"
+#include "items.h"
+#include "ready.h"
+#include "real.h"
+#include "spin.h"
+#include "sys.h"
+#include "timeout.h"
+
+#define KERNEL_LOOK_NS 30000
+#define IDLE_MAX       256 /* looks in vain after which one of many hot sockets is armed and cold */
+#define MANY	       16
+#define BATCH	       64
+
+/*
+ * What the program is to be told about this item now; 0: nothing.
+ */
+static uint32_t report(struct sl_item *it)
+{
+	struct sl_sock *s = it->sock;
+	uint32_t ev, edges = it->kernel_edge;
+	uint64_t edge;
+
+	if (it->disabled)
+		return 0;
+	ev = sl_sock_events(s, it->fd, it->want.events & ~(uint32_t)(EPOLLET | EPOLLONESHOT));
+	if (!ev)
+		return 0;
+	if (it->want.events & EPOLLET) {
+		edge = sl_sock_edge(s);
+		if (edge != it->edge)
+			edges |= EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+		if (s->full_seq != it->full_seq && (ev & EPOLLOUT))
+			edges |= EPOLLOUT;
+		if (!it->pending && !(edges & (ev | EPOLLIN)))
+			return 0;
+		if (!it->pending && !(ev & edges))
+			return 0;
+		it->edge = edge;
+		if (ev & EPOLLOUT)
+			it->full_seq = s->full_seq;
+	}
+	it->pending = false;
+	it->kernel_edge = 0;
+	if (it->want.events & EPOLLONESHOT)
+		it->disabled = true;
+	return ev;
+}
+
+/* Instance's lock held. Return: events put into @ev. */
+static int scan_hot(struct sl_ep *ep, struct epoll_event *ev, int max)
+{
+	uint32_t left = ep->nhot, got;
+	struct sl_item *it = ep->hot, *next;
+	int n = 0;
+
+	while (left-- && n < max) {
+		next = it->next_hot;
+		if (!atomic_load_explicit(&it->promoted, memory_order_relaxed)) {
+			sl_item_cool(it);
+			it = next;
+			continue;
+		}
+		got = report(it);
+		if (got) {
+			ev[n].events = got;
+			ev[n++].data = it->want.data;
+			it->idle = 0;
+			ep->last = it->sock;
+		} else if (++it->idle > IDLE_MAX && ep->nhot > MANY) {
+			sl_sock_arm(it->sock, it->fd, it->want.events, false);
+			got = report(it);
+			if (got) {
+				ev[n].events = got;
+				ev[n++].data = it->want.data;
+				it->idle = 0;
+			} else {
+				sl_item_cool(it);
+			}
+		}
+		it = next;
+	}
+	if (ep->hot)
+		ep->hot = it->hot ? it : ep->hot; /* round-robin: go on here next time */
+	return n;
+}
+
+/* Any hot item with something new in its ring? A look without locks, for the spin. */
+static bool hint_hot(struct sl_ep *ep)
+{
+	uint32_t left = ep->nhot;
+	struct sl_item *it;
+
+	for (it = ep->hot; it && left--; it = it->next_hot)
+		if (sl_sock_hint(it->sock))
+			return true;
+	return false;
+}
+
+/* An event of the kernel for one of ours. */
+static void kernel_event(struct sl_item *it, uint32_t events)
+{
+	struct sl_sock *s;
+
+	if (!atomic_load(&it->promoted) || !(s = it->sock))
+		return;
+	if (events & (EPOLLRDHUP | EPOLLHUP))
+		s->side->kfin = 1;
+	if (events & (EPOLLERR | EPOLLHUP))
+		s->side->dead = 1;
+	if (!sl_rx_memory(&s->link))
+		it->kernel_edge |= events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+	else
+		it->kernel_edge |= events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+	if (sl_sock_kernel_out(s))
+		it->kernel_edge |= events & EPOLLOUT;
+	sl_item_heat(it);
+}
+
+/*
+ * Sort what the kernel returned: ours are noted, the program's own stay.
+ * Return: events left in @ev.
+ */
+static int sort_events(struct sl_ep *ep, struct epoll_event *ev, int n)
+{
+	struct sl_item *it;
+	int i, out = 0;
+	bool pump = false;
+
+	if (sl_lock(&ep->lock))
+		return n;
+	for (i = 0; i < n; i++) {
+		if (sl_likely(!sl_tag_is_ours(ev[i].data.u64))) {
+			if (out != i)
+				ev[out] = ev[i];
+			out++;
+		} else if (ev[i].data.u64 == SL_TAG_BROKER) {
+			pump = true;
+		} else {
+			it = sl_item_of_tag(ev[i].data.u64);
+			if (it && it->ep == ep)
+				kernel_event(it, ev[i].events);
+		}
+	}
+	sl_unlock(&ep->lock);
+	if (pump)
+		sl_offer_pump();
+	return out;
+}
+
+static int kernel_now(struct sl_ep *ep, struct epoll_event *ev, int max)
+{
+	long n;
+
+	ep->kernel_look = sl_ticks();
+	n = sl_sys6(SYS_epoll_wait, ep->epfd, (long)ev, max, 0, 0, 0);
+	return n < 0 ? (int)n : sort_events(ep, ev, (int)n);
+}
+
+static bool look_due(const struct sl_ep *ep)
+{
+	return sl_ticks() - ep->kernel_look > sl_ticks_of_ns(KERNEL_LOOK_NS);
+}
+
+void sl_ep_arm_all(struct sl_ep *ep)
+{
+	struct sl_item *it = ep->hot;
+	uint32_t left = ep->nhot;
+
+	for (; left--; it = it->next_hot)
+		if (atomic_load(&it->promoted))
+			sl_sock_arm(it->sock, it->fd, it->want.events, false);
+}
+
+/* Others sleep on this instance, or the kernel polls it: leave nothing that no bell will tell of. */
+static void hand_over(struct sl_ep *ep)
+{
+	struct sl_item *it, *next;
+	struct epoll_event ev;
+	uint32_t left;
+
+	if (!atomic_load(&ep->sleepers) && !ep->nested)
+		return;
+	if (sl_lock(&ep->lock))
+		return;
+	sl_ep_arm_all(ep);
+	left = ep->nhot;
+	for (it = ep->hot; left--; it = next) {
+		next = it->next_hot;
+		ev.events = 0;
+		if (atomic_load(&it->promoted) && !it->disabled)
+			ev.events = sl_sock_events(it->sock, it->fd,
+						   it->want.events &
+							   ~(uint32_t)(EPOLLET | EPOLLONESHOT));
+		if (ev.events && (it->want.events & EPOLLET) && !it->pending &&
+		    sl_sock_edge(it->sock) == it->edge)
+			ev.events = 0;
+		sl_item_cool(it);
+		if (ev.events)
+			sl_ep_kick(ep, it);
+	}
+	sl_unlock(&ep->lock);
+}
+
+void sl_ep_polled(struct sl_ep *ep)
+{
+	ep->nested = true;
+	hand_over(ep);
+}
+
+/* Rings first, then the kernel if it is due. Return: events, 0 none; -errno. */
+static int look(struct sl_ep *ep, struct epoll_event *ev, int max, bool kernel)
+{
+	int n = 0, k = 0;
+
+	if (kernel || ep->from_kernel) {
+		k = kernel_now(ep, ev, max);
+		if (k < 0)
+			return k;
+		n = k;
+	}
+	if (n < max && ep->nhot) {
+		if (sl_lock(&ep->lock))
+			return n;
+		n += scan_hot(ep, ev + n, max - n);
+		sl_unlock(&ep->lock);
+	}
+	if (n > k && n < max && !kernel && !ep->from_kernel && look_due(ep)) {
+		k = kernel_now(ep, ev + n, max - n);
+		if (k > 0)
+			n += k;
+	}
+	ep->from_kernel = k > 0 && n == k;
+	return n;
+}
+
+static bool same_cpu(struct sl_ep *ep)
+{
+	return ep->last && sl_sock_attached(ep->last) && sl_sock_same_cpu(ep->last);
+}
+
+/* Return: true: something is there, or the kernel is due; false: the budget is used up. */
+static bool spin(struct sl_ep *ep, struct sl_spinning *sp)
+{
+	do {
+		if (hint_hot(ep) || look_due(ep))
+			return true;
+	} while (sl_spin_on(sp));
+	return false;
+}
+
+static int sleep_in_kernel(struct sl_ep *ep, struct epoll_event *ev, int max,
+			   const struct sl_deadline *d, const sigset_t *mask)
+{
+	struct timespec ts;
+	const struct timespec *left = sl_deadline_left(d, &ts);
+	int n, saved = errno, ms;
+
+	atomic_fetch_add(&ep->sleepers, 1);
+	if (sl_stat_page)
+		sl_stat_page->wakeups++;
+	if (sl_real.epoll_pwait2 && left && left->tv_nsec % 1000000) {
+		n = sl_real.epoll_pwait2(ep->epfd, ev, max, left, mask);
+	} else {
+		ms = !left ? -1 :
+		     left->tv_sec > INT_MAX / 1000 - 1 ?
+			     INT_MAX :
+			     (int)(left->tv_sec * 1000 + left->tv_nsec / 1000000);
+		n = sl_real.epoll_pwait(ep->epfd, ev, max, ms, mask);
+	}
+	atomic_fetch_sub(&ep->sleepers, 1);
+	if (n < 0) {
+		n = -errno;
+		errno = saved;
+		return n;
+	}
+	ep->kernel_look = sl_ticks();
+	return sort_events(ep, ev, n);
+}
+
+/* Arm everything hot, look again; asleep if that shows nothing. Return: events, 0 look again; -errno. */
+static int settle_down(struct sl_ep *ep, struct epoll_event *ev, int max,
+		       const struct sl_deadline *d, const sigset_t *mask)
+{
+	int n = 0;
+
+	if (ep->nhot) {
+		if (sl_lock(&ep->lock))
+			return -EINTR;
+		sl_ep_arm_all(ep);
+		n = scan_hot(ep, ev, max);
+		if (n == 0)
+			while (ep->hot)
+				sl_item_cool(ep->hot);
+		sl_unlock(&ep->lock);
+	}
+	if (n)
+		return n;
+	n = sleep_in_kernel(ep, ev, max, d, mask);
+	ep->from_kernel = n > 0;
+	return n;
+}
+
+static int wait_rings(struct sl_ep *ep, struct epoll_event *ev, int max,
+		      const struct sl_deadline *d, const sigset_t *mask)
+{
+	struct sl_spinning sp;
+	bool spinning = false;
+	int n;
+
+	for (;;) {
+		n = look(ep, ev, max, d->now || (spinning && look_due(ep)));
+		if (n)
+			break;
+		if (d->now)
+			return 0;
+		if (ep->nhot && !spinning) {
+			sl_spin_begin(&sp, &ep->spin, same_cpu(ep));
+			spinning = true;
+		}
+		if (spinning && spin(ep, &sp)) {
+			if (sl_deadline_over(d))
+				return 0;
+			continue;
+		}
+		if (sl_offer_due())
+			sl_offer_pump();
+		n = settle_down(ep, ev, max, d, mask);
+		if (spinning)
+			sl_spin_done(&sp, true);
+		spinning = false;
+		if (n)
+			return n;
+		if (sl_deadline_over(d))
+			return look(ep, ev, max, true);
+	}
+	if (spinning)
+		sl_spin_done(&sp, false);
+	return n;
+}
+
+int sl_ready_epoll_wait(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout,
+			const sigset_t *mask)
+{
+	struct sl_ep *ep = sl_ep_of(epfd);
+	struct sl_deadline d;
+	int n;
+
+	if (sl_offer_due())
+		sl_offer_pump();
+	if (!ep || max <= 0 || max > INT_MAX / (int)sizeof(*ev) || !ev) {
+		struct sl_ep other = {.epfd = epfd};
+
+		sl_deadline_init(&d, timeout);
+		return sleep_in_kernel(&other, ev, max, &d, mask);
+	}
+	sl_deadline_init(&d, timeout);
+	n = wait_rings(ep, ev, max, &d, mask);
+	if (n > 0)
+		hand_over(ep);
+	return n;
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <string.h>
+#include <sys/mman.h>
+#include "items.h"
+
+#define CHUNK	 256u
+#define MAX_ITEM (1u << 20)
+#define MAX_EP	 4096u
+
+static struct sl_lock reg; /* lists by descriptor and by socket, the pools */
+static struct sl_item *chunks[MAX_ITEM / CHUNK];
+static uint32_t high;
+static struct sl_item *free_items; /* by next_fd */
+static struct sl_item **by_fd[SL_FD_MAX / SL_FD_CHUNK];
+static struct sl_ep *eps[MAX_EP];
+static unsigned n_eps;
+
+static void *pages(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+struct sl_item *sl_item_of_tag(uint64_t tag)
+{
+	uint32_t i = (uint32_t)tag;
+	struct sl_item *it;
+
+	if (!sl_tag_is_ours(tag) || i >= high)
+		return NULL;
+	it = &chunks[i / CHUNK][i % CHUNK];
+	return it->used && it->gen == (uint16_t)(tag >> 32) ? it : NULL;
+}
+
+struct sl_ep *sl_ep_at(unsigned i)
+{
+	return i < n_eps ? eps[i] : NULL;
+}
+
+struct sl_ep *sl_ep_new(int epfd)
+{
+	struct sl_ep *ep = NULL;
+	unsigned i;
+
+	if (sl_lock(&reg))
+		return NULL;
+	for (i = 0; i < n_eps && !ep; i++)
+		if (!eps[i]->used)
+			ep = eps[i];
+	if (!ep && n_eps < MAX_EP) {
+		ep = pages(sizeof(*ep));
+		if (ep)
+			eps[n_eps++] = ep;
+	}
+	if (ep) {
+		memset(ep, 0, sizeof(*ep));
+		ep->epfd = epfd;
+		ep->nfds = 1;
+		ep->used = true;
+	}
+	sl_unlock(&reg);
+	return ep;
+}
+
+void sl_ep_drop(struct sl_ep *ep)
+{
+	sl_items_drop_ep(ep);
+	ep->used = false;
+}
+
+static struct sl_item **head(int fd, bool make)
+{
+	unsigned c = (unsigned)fd / SL_FD_CHUNK;
+
+	if ((unsigned)fd >= SL_FD_MAX)
+		return NULL;
+	if (!by_fd[c]) {
+		if (!make)
+			return NULL;
+		by_fd[c] = pages(SL_FD_CHUNK * sizeof(struct sl_item *));
+		if (!by_fd[c])
+			return NULL;
+	}
+	return &by_fd[c][(unsigned)fd % SL_FD_CHUNK];
+}
+
+struct sl_item *sl_item_find(struct sl_ep *ep, int fd)
+{
+	struct sl_item **h, *it = NULL;
+
+	if (sl_lock(&reg))
+		return NULL;
+	h = head(fd, false);
+	for (it = h ? *h : NULL; it && it->ep != ep; it = it->next_fd)
+		;
+	sl_unlock(&reg);
+	return it;
+}
+
+static struct sl_item *take_free(void)
+{
+	struct sl_item *it = free_items;
+
+	if (it) {
+		free_items = it->next_fd;
+		return it;
+	}
+	if (high >= MAX_ITEM)
+		return NULL;
+	if (!chunks[high / CHUNK]) {
+		chunks[high / CHUNK] = pages(CHUNK * sizeof(*it));
+		if (!chunks[high / CHUNK])
+			return NULL;
+	}
+	it = &chunks[high / CHUNK][high % CHUNK];
+	it->index = high++;
+	return it;
+}
+
+struct sl_item *sl_item_new(struct sl_ep *ep, int fd, const struct epoll_event *want)
+{
+	struct sl_item **h, *it = NULL;
+	uint32_t index;
+	uint16_t gen;
+
+	if (sl_lock(&reg))
+		return NULL;
+	h = head(fd, true);
+	if (h)
+		it = take_free();
+	if (it) {
+		index = it->index;
+		gen = (uint16_t)(it->gen + 1);
+		memset(it, 0, sizeof(*it));
+		it->index = index;
+		it->gen = gen;
+		it->ep = ep;
+		it->fd = fd;
+		it->want = *want;
+		it->next_fd = *h;
+		*h = it;
+		it->used = true;
+	}
+	sl_unlock(&reg);
+	return it;
+}
+
+static void unlink_fd(struct sl_item *it)
+{
+	struct sl_item **p = head(it->fd, false);
+
+	while (p && *p && *p != it)
+		p = &(*p)->next_fd;
+	if (p && *p)
+		*p = it->next_fd;
+}
+
+static void unlink_sock(struct sl_item *it)
+{
+	struct sl_item *head_it, **p;
+
+	if (!it->sock)
+		return;
+	head_it = atomic_load(&it->sock->items);
+	if (head_it == it) {
+		atomic_store(&it->sock->items, it->next_sock);
+	} else {
+		for (p = &head_it->next_sock; *p && *p != it; p = &(*p)->next_sock)
+			;
+		if (*p)
+			*p = it->next_sock;
+	}
+	it->sock = NULL;
+	it->next_sock = NULL;
+}
+
+void sl_item_drop(struct sl_item *it)
+{
+	struct sl_ep *ep = it->ep;
+
+	if (sl_lock(&ep->lock) == 0) {
+		sl_item_cool(it);
+		sl_unlock(&ep->lock);
+	}
+	if (sl_lock(&reg))
+		return;
+	if (it->used) {
+		if (atomic_exchange(&it->promoted, false))
+			atomic_fetch_sub(&ep->promoted, 1);
+		unlink_fd(it);
+		unlink_sock(it);
+		it->used = false;
+		it->next_fd = free_items;
+		free_items = it;
+	}
+	sl_unlock(&reg);
+}
+
+void sl_items_drop_fd(int fd)
+{
+	struct sl_item **h = head(fd, false);
+
+	while (h && *h)
+		sl_item_drop(*h);
+}
+
+void sl_items_drop_ep(struct sl_ep *ep)
+{
+	uint32_t i;
+
+	for (i = 0; i < high; i++) {
+		struct sl_item *it = &chunks[i / CHUNK][i % CHUNK];
+
+		if (it->used && it->ep == ep)
+			sl_item_drop(it);
+	}
+}
+
+void sl_items_drop_sock(struct sl_sock *s)
+{
+	struct sl_item *it;
+
+	while ((it = atomic_load(&s->items)))
+		sl_item_drop(it);
+}
+
+int sl_item_each(struct sl_sock *s, int (*fn)(struct sl_item *, struct sl_sock *))
+{
+	struct sl_item **h, *it;
+	int fd = -1, rc = 0, left = s->nfds;
+
+	if (sl_lock(&reg))
+		return -EDEADLK;
+	if (left == 1 && s->fd >= 0)
+		fd = s->fd - 1;
+	while (left > 0 && rc == 0 && (fd = sl_fdtab_next(fd + 1)) >= 0) {
+		if (sl_fdtab_load(fd) != (uintptr_t)s)
+			continue;
+		left--;
+		h = head(fd, false);
+		for (it = h ? *h : NULL; it && rc == 0; it = it->next_fd)
+			rc = fn(it, s);
+	}
+	sl_unlock(&reg);
+	return rc;
+}
+
+void sl_item_link(struct sl_item *it, struct sl_sock *s)
+{
+	it->sock = s;
+	it->next_sock = atomic_load(&s->items);
+	atomic_store(&s->items, it);
+}
+
+void sl_item_unlink_all(struct sl_sock *s, void (*fn)(struct sl_item *))
+{
+	struct sl_item *it;
+
+	if (sl_lock(&reg))
+		return;
+	while ((it = atomic_load(&s->items))) {
+		unlink_sock(it);
+		fn(it);
+	}
+	sl_unlock(&reg);
+}
+
+/* --- hot list: circular, doubly linked; instance's lock held --- */
+
+void sl_item_heat(struct sl_item *it)
+{
+	struct sl_ep *ep = it->ep;
+
+	it->idle = 0;
+	if (it->hot)
+		return;
+	it->hot = true;
+	ep->nhot++;
+	if (!ep->hot) {
+		it->prev_hot = it->next_hot = it;
+		ep->hot = it;
+		return;
+	}
+	it->next_hot = ep->hot;
+	it->prev_hot = ep->hot->prev_hot;
+	it->prev_hot->next_hot = it;
+	ep->hot->prev_hot = it;
+}
+
+void sl_item_cool(struct sl_item *it)
+{
+	struct sl_ep *ep = it->ep;
+
+	if (!it->hot)
+		return;
+	it->hot = false;
+	ep->nhot--;
+	if (it->next_hot == it) {
+		ep->hot = NULL;
+		return;
+	}
+	it->prev_hot->next_hot = it->next_hot;
+	it->next_hot->prev_hot = it->prev_hot;
+	if (ep->hot == it)
+		ep->hot = it->next_hot;
+}

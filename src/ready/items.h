@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * items.h - epoll instances and what the program registered in them
+ *
+ * Every registration that goes through us is remembered as an item, for plain descriptors too: a socket may be
+ * registered before it is connected. As long as its socket is not promoted the kernel holds the program's
+ * own events and data. With promotion the kernel's registration becomes ours (input, output, hang-up,
+ * edge-triggered, our tag as data), and back with demotion.
+ *
+ * A tag is SL_TAG_MAGIC, the item's generation and its index. The upper bits make it a non-canonical address and a
+ * large negative number, so a program's own data cannot be mistaken for one unless it is random.
+ *
+ * Locks, in order: the instance's lock (hot list, reports), a socket's locks, the registry lock (lists
+ * of items). Items and instances are type-stable.
+ */
+#ifndef SL_ITEMS_H
+#define SL_ITEMS_H
+
+#include <sys/epoll.h>
+#include "sock.h"
+
+#define SL_TAG_MAGIC  0xd15cull
+#define SL_TAG_BROKER ((SL_TAG_MAGIC << 48) | UINT32_MAX)
+#define SL_ITEM_NONE  UINT32_MAX
+
+struct sl_ep;
+
+struct sl_item {
+	uint32_t index;
+	uint16_t gen;
+	bool used;
+	_Atomic bool promoted; /* the kernel's registration is ours */
+	bool hot;
+	bool disabled; /* EPOLLONESHOT has fired */
+	bool pending;  /* report readiness once, whatever the edges say (ADD, MOD) */
+	uint32_t kernel_edge; /* EPOLLIN/OUT edges that the kernel reported on the kernel lane */
+	int fd;
+	struct epoll_event want; /* the program's events and data */
+	uint64_t edge;	   /* sl_sock_edge() at the last report */
+	uint32_t full_seq; /* sl_sock.full_seq at the last report of output */
+	uint32_t idle;	   /* looks in vain since it was active */
+	struct sl_ep *ep;
+	struct sl_sock *sock;	   /* while promoted */
+	struct sl_item *next_fd;   /* same descriptor; registry lock */
+	struct sl_item *next_sock; /* same socket; registry lock */
+	struct sl_item *prev_hot, *next_hot; /* instance's lock */
+};
+
+struct sl_ep {
+	struct sl_lock lock;
+	int epfd;
+	bool used;
+	bool inherited; /* by fork: our parent uses it too */
+	bool nested;	/* the kernel polls it: keep everything armed */
+	_Atomic uint32_t promoted; /* items whose registration is ours */
+	_Atomic uint32_t sleepers; /* threads in the kernel's epoll_wait */
+	_Atomic int32_t nfds;
+	struct sl_item *hot; /* circular */
+	uint32_t nhot;
+	uint64_t kernel_look; /* ticks */
+	bool from_kernel; /* the last events came from the kernel: look there first */
+	struct sl_spin spin;
+	struct sl_sock *last; /* most recently active, for its peer's CPU */
+};
+
+static inline uint64_t sl_item_tag(const struct sl_item *it)
+{
+	return (SL_TAG_MAGIC << 48) | ((uint64_t)it->gen << 32) | it->index;
+}
+
+/** sl_item_of_tag() - the item an event of the kernel is for; NULL: the event is the program's own */
+struct sl_item *sl_item_of_tag(uint64_t tag);
+
+static inline bool sl_tag_is_ours(uint64_t tag)
+{
+	return tag >> 48 == SL_TAG_MAGIC;
+}
+
+/** sl_ep_of() - the instance behind a descriptor, or NULL */
+static inline struct sl_ep *sl_ep_of(int fd)
+{
+	uintptr_t e = sl_fdtab_load(fd);
+
+	return e & 1 ? (struct sl_ep *)(e & ~(uintptr_t)1) : NULL;
+}
+
+struct sl_ep *sl_ep_new(int epfd);
+void sl_ep_drop(struct sl_ep *ep);
+struct sl_ep *sl_ep_at(unsigned i); /* all there are, used or not; NULL: no more */
+
+/** sl_item_find() - the registration of @fd in @ep, or NULL */
+struct sl_item *sl_item_find(struct sl_ep *ep, int fd);
+struct sl_item *sl_item_new(struct sl_ep *ep, int fd, const struct epoll_event *want);
+/** sl_item_drop() - forget it: off every list. Takes the instance's lock. */
+void sl_item_drop(struct sl_item *it);
+/** sl_items_drop_fd() / sl_items_drop_ep() - all of a descriptor that is closed, of an instance */
+void sl_items_drop_fd(int fd);
+void sl_items_drop_ep(struct sl_ep *ep);
+void sl_items_drop_sock(struct sl_sock *s);
+
+/** sl_item_each() - call @fn for each item whose descriptor stands for @s; registry lock held */
+int sl_item_each(struct sl_sock *s, int (*fn)(struct sl_item *, struct sl_sock *));
+/** sl_item_link() / _unlink() - with its promoted socket; registry lock held */
+void sl_item_link(struct sl_item *it, struct sl_sock *s);
+void sl_item_unlink_all(struct sl_sock *s, void (*fn)(struct sl_item *));
+
+/* instance's lock held */
+void sl_item_heat(struct sl_item *it);
+void sl_item_cool(struct sl_item *it);
+
+/* epoll.c: the instance has something to report that the kernel does not know of: wake its sleepers */
+void sl_ep_kick(struct sl_ep *ep, struct sl_item *it);
+/* epwait.c: arm all hot items, make them cold; kick if one is ready. Instance's lock held. */
+void sl_ep_arm_all(struct sl_ep *ep);
+/* for poll() on an instance */
+void sl_ep_polled(struct sl_ep *ep);
+
+#endif

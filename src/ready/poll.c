@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * poll.c - poll and select over rings and kernel, one function
+ *
+ * Promoted sockets answer from their rings; the kernel is asked about the rest, at once where no ring has
+ * anything, else every KERNEL_LOOK_NS. Before sleeping every promoted socket is armed, its bells are drained and it
+ * is looked at again; then the kernel polls the very descriptors: a promoted one for input (a bell) and hang-up.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "hidden.h"
+#include "items.h"
+#include "ready.h"
+#include "real.h"
+#include "spin.h"
+#include "sys.h"
+#include "timeout.h"
+
+#define KERNEL_LOOK_NS 30000
+#define ON_STACK       128
+
+static __thread uint64_t last_look __attribute__((tls_model("initial-exec")));
+static __thread struct sl_spin place __attribute__((tls_model("initial-exec")));
+
+struct pollset {
+	struct pollfd *fds; /* the program's */
+	nfds_t n;
+	struct pollfd *kfds;	/* for the kernel; one more for the broker */
+	struct sl_sock **socks; /* promoted ones, with a reference; else NULL */
+	nfds_t npromoted;
+	struct sl_sock *any;
+	size_t mapped; /* bytes, when not on the stack */
+};
+
+static void gather(struct pollset *p)
+{
+	struct sl_sock *s;
+	struct sl_ep *ep;
+	nfds_t i;
+
+	p->npromoted = 0;
+	for (i = 0; i < p->n; i++) {
+		p->socks[i] = NULL;
+		if (p->fds[i].fd < 0)
+			continue;
+		ep = sl_ep_of(p->fds[i].fd);
+		if (ep) {
+			if (atomic_load(&ep->promoted))
+				sl_ep_polled(ep);
+			continue;
+		}
+		s = sl_sock_get(p->fds[i].fd);
+		if (s && sl_sock_attached(s)) {
+			p->socks[i] = s;
+			p->any = s;
+			p->npromoted++;
+		} else if (s) {
+			sl_sock_put(s);
+		}
+	}
+}
+
+static void scatter(struct pollset *p)
+{
+	nfds_t i;
+
+	for (i = 0; i < p->n && p->npromoted; i++)
+		if (p->socks[i])
+			sl_sock_put(p->socks[i]);
+}
+
+/* poll(2) returns EPOLLERR, EPOLLHUP always, the rest when asked for. */
+static int scan_rings(struct pollset *p)
+{
+	int ready = 0;
+	nfds_t i;
+
+	for (i = 0; i < p->n; i++) {
+		if (!p->socks[i])
+			continue;
+		p->fds[i].revents = (short)sl_sock_events(p->socks[i], p->fds[i].fd,
+							  (uint16_t)p->fds[i].events);
+		ready += p->fds[i].revents != 0;
+	}
+	return ready;
+}
+
+/* What the kernel says: promoted sockets' news is noted, the others' is the answer. */
+static int take_kernel(struct pollset *p)
+{
+	int ready = 0;
+	short r;
+	nfds_t i;
+
+	for (i = 0; i < p->n; i++) {
+		r = p->kfds[i].revents;
+		if (!p->socks[i]) {
+			p->fds[i].revents = r;
+			ready += r != 0;
+		} else {
+			if (r & (POLLRDHUP | POLLHUP))
+				p->socks[i]->side->kfin = 1;
+			if (r & (POLLERR | POLLHUP))
+				p->socks[i]->side->dead = 1;
+			if (r & POLLNVAL) {
+				p->fds[i].revents = POLLNVAL;
+				ready++;
+			}
+		}
+	}
+	return ready;
+}
+
+static nfds_t fill_kernel(struct pollset *p, bool for_sleep)
+{
+	nfds_t i;
+
+	for (i = 0; i < p->n; i++) {
+		p->kfds[i] = p->fds[i];
+		p->kfds[i].revents = 0;
+		if (!p->socks[i])
+			continue;
+		if (!for_sleep)
+			p->kfds[i].fd = -1;
+		p->kfds[i].events = POLLIN | POLLRDHUP;
+		if (sl_sock_kernel_out(p->socks[i]))
+			p->kfds[i].events |= p->fds[i].events & POLLOUT;
+	}
+	p->kfds[p->n].fd = sl_hidden_get(SL_HIDDEN_BROKER);
+	p->kfds[p->n].events = POLLIN;
+	p->kfds[p->n].revents = 0;
+	return p->n + (for_sleep && p->kfds[p->n].fd >= 0 && sl_offer_waiting());
+}
+
+static int kernel_now(struct pollset *p)
+{
+	long n;
+
+	last_look = sl_ticks();
+	n = sl_sys(SYS_poll, p->kfds, fill_kernel(p, false), 0);
+	if (n < 0)
+		return (int)n;
+	return take_kernel(p);
+}
+
+static bool look_due(void)
+{
+	return sl_ticks() - last_look > sl_ticks_of_ns(KERNEL_LOOK_NS);
+}
+
+static bool spin(struct pollset *p, struct sl_spinning *sp)
+{
+	nfds_t i;
+
+	do {
+		for (i = 0; i < p->n; i++)
+			if (p->socks[i] && sl_sock_hint(p->socks[i]))
+				return true;
+		if (look_due())
+			return true;
+	} while (sl_spin_on(sp));
+	return false;
+}
+
+static void arm(struct pollset *p)
+{
+	nfds_t i;
+
+	for (i = 0; i < p->n; i++)
+		if (p->socks[i])
+			sl_sock_arm(p->socks[i], p->fds[i].fd, (uint16_t)p->fds[i].events, true);
+}
+
+static void disarm(struct pollset *p)
+{
+	nfds_t i;
+
+	for (i = 0; i < p->n; i++)
+		if (p->socks[i])
+			sl_sock_disarm(p->socks[i], (uint16_t)p->fds[i].events);
+}
+
+/* Return: ready descriptors among those that the kernel answers for; 0 look again; -errno. */
+static int sleep_in_kernel(struct pollset *p, const struct sl_deadline *d, const sigset_t *mask,
+			   unsigned vain)
+{
+	/* Bytes that cannot be drained would wake us at once, for ever: take a breath. */
+	static const struct timespec breath = {.tv_nsec = 1000000};
+	struct timespec ts;
+	const struct timespec *left = sl_deadline_left(d, &ts);
+	nfds_t n = fill_kernel(p, true);
+	int rc, saved = errno;
+
+	if (vain > 3) {
+		(void)sl_sys(SYS_nanosleep, &breath, 0, 0);
+		n = p->n;
+	}
+	if (sl_stat_page)
+		sl_stat_page->wakeups++;
+	rc = sl_real.ppoll(p->kfds, n, left, mask);
+	last_look = sl_ticks();
+	if (rc < 0) {
+		rc = -errno;
+		errno = saved;
+		return rc;
+	}
+	if (p->kfds[p->n].revents)
+		sl_offer_pump();
+	return take_kernel(p);
+}
+
+static int poll_set(struct pollset *p, const struct sl_deadline *d, const sigset_t *mask)
+{
+	struct sl_spinning sp;
+	bool spinning = false;
+	unsigned vain = 0;
+	int n, k;
+
+	for (;;) {
+		gather(p);
+		n = scan_rings(p);
+		k = 0;
+		if (d->now || look_due() || (!n && !spinning && p->npromoted < p->n)) {
+			k = kernel_now(p);
+		} else if (n) {
+			take_kernel(p); /* clears the others' revents: kfds hold nothing */
+		}
+		if (k < 0 || n + k || d->now)
+			break;
+		if (p->npromoted && !spinning) {
+			sl_spin_begin(&sp, &place, sl_sock_same_cpu(p->any));
+			spinning = true;
+		}
+		if (spinning && spin(p, &sp) && !sl_deadline_over(d)) {
+			scatter(p);
+			continue;
+		}
+		if (sl_offer_due())
+			sl_offer_pump();
+		arm(p);
+		n = scan_rings(p);
+		k = n ? kernel_now(p) : sleep_in_kernel(p, d, mask, vain++);
+		disarm(p);
+		if (spinning)
+			sl_spin_done(&sp, true);
+		spinning = false;
+		if (k >= 0)
+			n = scan_rings(p);
+		if (k < 0 || n + k || sl_deadline_over(d))
+			break;
+		scatter(p);
+	}
+	if (spinning)
+		sl_spin_done(&sp, false);
+	scatter(p);
+	return k < 0 ? k : n + k;
+}
+
+int sl_ready_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+		  const sigset_t *mask)
+{
+	struct pollfd kfds[ON_STACK + 1];
+	struct sl_sock *socks[ON_STACK];
+	struct pollset p = {.fds = fds, .n = n, .kfds = kfds, .socks = socks};
+	struct sl_deadline d;
+	int rc;
+
+	if (n > ON_STACK) {
+		p.mapped = (n + 1) * (sizeof(*kfds) + sizeof(*socks));
+		p.kfds = mmap(NULL, p.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			      0);
+		if (p.kfds == MAP_FAILED)
+			return -ENOMEM;
+		p.socks = (struct sl_sock **)(void *)(p.kfds + n + 1);
+	}
+	memset(p.kfds, 0, (n + 1) * sizeof(*kfds));
+	sl_deadline_init(&d, timeout);
+	if (sl_offer_due())
+		sl_offer_pump();
+	rc = poll_set(&p, &d, mask);
+	if (p.mapped)
+		munmap(p.kfds, p.mapped);
+	return rc;
+}
