@@ -175,8 +175,14 @@ int sl_ready_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 	int rc;
 
 	if (!ep || (op != EPOLL_CTL_DEL && !ev)) {
-		rc = (int)sl_sys6(SYS_epoll_ctl, epfd, op, fd, (long)ev, 0, 0);
-		return rc;
+		/* An instance that was made behind our back: its sockets stay where it can see them. */
+		struct sl_sock *s = ev && op == EPOLL_CTL_ADD ? sl_sock_get(fd) : NULL;
+
+		if (s) {
+			sl_sock_refuse(s, fd, SL_WHY_EPOLL_SHARED);
+			sl_sock_put(s);
+		}
+		return (int)sl_sys6(SYS_epoll_ctl, epfd, op, fd, (long)ev, 0, 0);
 	}
 	switch (op) {
 	case EPOLL_CTL_ADD:

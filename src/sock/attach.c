@@ -114,7 +114,7 @@ static int attach_locked(struct sl_sock *s, int fd)
 	if (old != &s->own)
 		sl_map_retire(old, SL_SIDE_LEN);
 	note_options(s, fd);
-	atomic_store(&s->offer, SL_OFFER_NONE);
+	atomic_store(&s->offer, SL_OFFER_TAKEN);
 	atomic_store_explicit(&s->attached, true, memory_order_release);
 
 	me = &seg.shm->side[seg.side];
@@ -166,6 +166,8 @@ static void detach_locked(struct sl_sock *s)
 	s->side = &s->own;
 	atomic_store_explicit(&s->attached, false, memory_order_release);
 	atomic_store_explicit(&s->link.hint, NULL, memory_order_relaxed);
+	if (atomic_load(&s->offer) == SL_OFFER_TAKEN)
+		atomic_store(&s->offer, SL_OFFER_NONE);
 	if (sl_sock_hooks.detached)
 		sl_sock_hooks.detached(s);
 	sl_seg_detach(&s->link.seg);

@@ -15,13 +15,14 @@
 #include "real.h"
 #include "sys.h"
 
+/* Linux moves 2 GiB less a page in one call at most. */
 static size_t iov_total(const struct msghdr *m)
 {
 	size_t n = 0, i;
 
 	for (i = 0; i < m->msg_iovlen; i++)
 		n += m->msg_iov[i].iov_len;
-	return n;
+	return sl_min_size(n, 0x7ffff000);
 }
 
 /* --- native calls --- */
@@ -99,8 +100,11 @@ static ssize_t real_recv(int fd, struct msghdr *m, int flags)
 		return m->msg_iovlen == 1 ?
 			       sl_real.read(fd, m->msg_iov->iov_base, m->msg_iov->iov_len) :
 			       sl_real.readv(fd, m->msg_iov, (int)m->msg_iovlen);
-	if (m->msg_iovlen == 1 && !m->msg_name && !m->msg_control)
+	if (m->msg_iovlen == 1 && !m->msg_name && !m->msg_control && !(flags & MSG_OOB)) {
+		m->msg_flags = 0; /* as recvmsg on TCP leaves them */
+		m->msg_controllen = 0;
 		return sl_real.recv(fd, m->msg_iov->iov_base, m->msg_iov->iov_len, flags);
+	}
 	return sl_real.recvmsg(fd, m, flags);
 }
 

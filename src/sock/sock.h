@@ -31,7 +31,8 @@ enum sl_offer_state {
 	SL_OFFER_NONE,	  /* not offered (yet) */
 	SL_OFFER_OUT,	  /* the broker has it */
 	SL_OFFER_PAIRED,  /* descriptors received, waiting for a quiet moment */
-	SL_OFFER_NEVER,	  /* stays on TCP; @why says why */
+	SL_OFFER_TAKEN,	  /* attached */
+	SL_OFFER_NEVER,	  /* stays on TCP; the status page says why */
 };
 
 /* How a waiting place has fared with spinning (spin.h). */
