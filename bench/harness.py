@@ -31,7 +31,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 INSIDE = "SCILAN_BENCH_NETNS"  # set for the copy of ourselves that runs in the namespace
-PR_SET_PDEATHSIG, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 1, 47, 4
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 TCP_CONGESTION = 13
 
 # Debian keeps servers where a user's PATH does not look.
@@ -174,6 +175,10 @@ class Programs:
         self.running = []
         self.files = 0
         self.counter = None
+        # The broker that `scilan run` starts outlives its program and then is our child. In our own
+        # namespace nobody else can use it, so it ends with us; elsewhere it ends when it is idle.
+        if os.environ.get(INSIDE):
+            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         atexit.register(self.end_all)
         for sig in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(sig, lambda *_: sys.exit(1))
@@ -230,6 +235,10 @@ class Programs:
     def end_all(self):
         for process in reversed(list(self.running)):
             self.stop(process)
+        if os.environ.get(INSIDE):
+            for pid, born in descendants(os.getpid()):
+                if birth(pid) == born:
+                    os.kill(pid, signal.SIGTERM)
         shutil.rmtree(self.tmp, ignore_errors=True)
 
     def output(self, argv, seconds):
@@ -607,6 +616,14 @@ def stream(programs, arm, cpus, size, seconds):
 
 # --- figures -----------------------------------------------------------------------------
 
+def in_arm(arm, run, *args):
+    """run(*args); a failure says which arm it was."""
+    try:
+        return run(*args)
+    except Failure as e:
+        raise Failure(f"{arm}: {e}") from None
+
+
 def by_turns(rounds, *runs):
     """
     Run each of @runs once a round, one after the other, so that what the machine does meanwhile
@@ -629,13 +646,15 @@ def ratio(plain, scilan):
 
 
 def number(v):
-    """Three significant digits, with thousands separated: 46.1, 0.543, 182,000."""
+    """Three significant digits: 46.1, 0.543, 182,000, 1.87M."""
     if v is None:
         return "-"
     if v == 0:
         return "0"
-    if v >= 1000:
-        digits = len(str(int(v))) - 3
+    if v >= 999500:
+        return f"{v / 1e6:#.3g}".rstrip(".") + "M"
+    if v >= 999.5:
+        digits = len(str(round(v))) - 3
         return f"{int(round(v, -digits)):,}"
     text = f"{v:#.3g}" if v >= 0.001 else f"{v:.2g}"
     return text.rstrip(".")
