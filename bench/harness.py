@@ -661,9 +661,11 @@ def number(v):
 
 
 def times(v):
-    """A ratio: 41x, 1.7x, 0.45x, 0.012x."""
+    """A ratio: 41x, 1.70x, 0.45x, 0.012x."""
     if v is None:
         return "-"
+    if 0 < v < 0.0005:
+        return "<.001x"
     return (f"{v:.0f}" if v >= 9.95 else f"{v:.2f}" if v >= 0.095 else f"{v:.3f}") + "x"
 
 

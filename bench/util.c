@@ -178,15 +178,26 @@ int bench_main(int argc, char **argv, const struct bench_opt *opts, const char *
 	return 0;
 }
 
-void tcp_set_congestion(int fd, const char *cc)
+static const char *asked_cc = "";
+
+/* Only the privileged may ask for any; but a route may also give it, once there is a peer. */
+static void ask_congestion(int fd, const char *cc)
+{
+	if (!cc || !*cc)
+		return;
+	asked_cc = cc;
+	(void)!setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, cc, (socklen_t)strlen(cc));
+}
+
+static void check_congestion(int fd)
 {
 	static int told;
 
-	if (!cc || !*cc || !strcmp(cc, tcp_congestion(fd)))
-		return;
-	if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, cc, (socklen_t)strlen(cc)) && !told++)
-		fprintf(stderr, "%s: congestion control stays %s (%s: %s)\n",
-			program_invocation_short_name, tcp_congestion(fd), cc, strerror(errno));
+	if (*asked_cc && !told && strcmp(asked_cc, tcp_congestion(fd))) {
+		told = 1;
+		fprintf(stderr, "%s: congestion control stays %s, not %s\n",
+			program_invocation_short_name, tcp_congestion(fd), asked_cc);
+	}
 }
 
 const char *tcp_congestion(int fd)
@@ -227,7 +238,7 @@ int tcp_listen(uint16_t port, const char *cc)
 	if (fd < 0)
 		die("socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	tcp_set_congestion(fd, cc);
+	ask_congestion(fd, cc);
 	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)))
 		die("cannot bind to port %u", port);
 	if (listen(fd, 1024) || getsockname(fd, (struct sockaddr *)&sa, &len))
@@ -246,6 +257,7 @@ int tcp_accept(int lfd)
 	while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
 	if (fd < 0)
 		die("accept");
+	check_congestion(fd);
 	set_nodelay(fd);
 	return fd;
 }
@@ -259,9 +271,10 @@ int tcp_connect(uint16_t port, const char *cc)
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		die("socket");
-	tcp_set_congestion(fd, cc);
+	ask_congestion(fd, cc);
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)))
 		die("cannot connect to port %u", port);
+	check_congestion(fd);
 	set_nodelay(fd);
 	return fd;
 }

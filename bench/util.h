@@ -56,7 +56,8 @@ int bench_main(int argc, char **argv, const struct bench_opt *opts, const char *
 /**
  * tcp_listen() - listen on 127.0.0.1
  * @port: 0: the kernel chooses; the port is printed as {"port": N}, the first line of output
- * @cc:	  congestion control of the accepted sockets, NULL the machine's default
+ * @cc:	  congestion control to ask for; "": the machine's default. Connections that do not get
+ *	  it say so once, on standard error.
  */
 int tcp_listen(uint16_t port, const char *cc);
 int tcp_accept(int lfd);			      /* with TCP_NODELAY */
@@ -65,7 +66,6 @@ void tcp_addr(struct sockaddr_in *sa, uint16_t port); /* 127.0.0.1:port */
 
 /* The congestion control in force, in static memory. */
 const char *tcp_congestion(int fd);
-void tcp_set_congestion(int fd, const char *cc); /* complains once when it may not */
 
 void set_nonblock(int fd);
 
