@@ -43,13 +43,14 @@
 #define SL_BRK_BATCH	   64	  /* messages or connections taken from one source a round */
 #define SL_BRK_GRACE_MS	   10000u /* a side without holders is kept so long, for exec */
 #define SL_BRK_PAUSE_MS	   200u	  /* not accepting after descriptors have run out */
-#define SL_BRK_HOLDERS_MAX 1024u  /* clients attached to one side of a pair */
+#define SL_BRK_HOLDERS_MAX 256u  /* clients attached to one side of a pair */
 #define SL_BRK_FILES_SPARE 64u	  /* descriptors for what is in hand */
 #define SL_BRK_CLIENTS_MAX 16384u
 #define SL_BRK_SNDBUF	   (64 << 10)
 #define SL_BRK_USER_OFFERS 131072u /* pending offers of one user */
 #define SL_BRK_OUT_HIGH	   256u	   /* not reading from a client with so many unsent */
-#define SL_BRK_STUCK_MAX   8	   /* closes of one user's descriptors that hang */
+#define SL_BRK_STUCK_MAX   32	   /* closes of one user's descriptors under way, */
+#define SL_BRK_STUCK_MS	   50	   /* and none ends within this time: they hang */
 #define SL_BRK_STALL_MS	   20u	   /* a system call that a stranger can stall is interrupted */
 
 struct sl_brk_client;

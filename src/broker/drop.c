@@ -7,11 +7,12 @@
  * everybody so.
  *
  * - A TCP socket that does not linger is closed here: what honest clients pass.
- * - Anything else is closed by a thread of its own, which does nothing but that. A user with
- *   SL_BRK_STUCK_MAX of them under way is banned.
+ * - Anything else is closed by a thread of its own, which does nothing but that. An honest
+ *   program's lingering socket is still open there, so the thread ends at once. A user with
+ *   SL_BRK_STUCK_MAX of them, none of which ends within SL_BRK_STUCK_MS, is banned.
  * - What slips through (SO_LINGER set after our look; descriptors that the kernel drops from a
- * truncated message or an unread queue) is a socket wait, which a signal interrupts: while the
- * broker works, a timer sends SIGALRM every SL_BRK_STALL_MS. While it sleeps there is no timer.
+ *   truncated message or an unread queue) is a socket wait, which a signal interrupts: while the
+ *   broker works, a timer sends SIGALRM every SL_BRK_STALL_MS. While it sleeps there is no timer.
  */
 #include <netinet/in.h>
 #include <pthread.h>
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 #include "brk.h"
 #include "log.h"
@@ -84,6 +86,20 @@ static bool closes_at_once(int fd)
 	return !linger.l_onoff || linger.l_linger == 0;
 }
 
+/* Many at once are no harm, if they end: give them the time that it takes to run. */
+static bool all_stuck(struct sl_brk_user *u)
+{
+	const struct timespec ms = {.tv_nsec = 1000000};
+	unsigned i;
+
+	for (i = 0; i < SL_BRK_STUCK_MS; i++) {
+		if (atomic_load_explicit(&u->stuck, memory_order_relaxed) < SL_BRK_STUCK_MAX)
+			return false;
+		(void)nanosleep(&ms, NULL);
+	}
+	return true;
+}
+
 /**
  * sl_brk_drop_fd() - close a descriptor that a client has passed
  * @u:	the client's user, who answers for it
@@ -97,7 +113,7 @@ void sl_brk_drop_fd(struct sl_brk_user *u, int fd)
 		(void)close(fd);
 		return;
 	}
-	if (atomic_load_explicit(&u->stuck, memory_order_relaxed) >= SL_BRK_STUCK_MAX) {
+	if (u->banned || all_stuck(u)) {
 		if (!u->banned)
 			sl_log("broker: user %u passes descriptors that cannot be closed; banned",
 			       (unsigned)u->uid);

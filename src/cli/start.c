@@ -3,15 +3,17 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include "msg.h"
 #include "start.h"
+#include "sys.h"
 
-#define WAIT_STEPS   200
-#define WAIT_STEP_NS 10000000L
+#define WAIT_STEPS   1000
+#define WAIT_STEP_NS 2000000L
 #define WELCOME_MS   1000
 
 static void default_signals(void)
@@ -35,12 +37,17 @@ static void null_stdio(void)
 	(void)dup2(fd, 0);
 	(void)dup2(fd, 1);
 	(void)dup2(fd, 2);
-	(void)close_range(3, ~0u, 0);
+	(void)sl_sys(SYS_close_range, 3, ~0u, 0);
 }
 
-/* In the child: a grandchild in a session of its own becomes `scilan broker`. */
+/*
+ * In the child: a grandchild in a session of its own becomes `scilan broker`. By raw system calls,
+ * for when we run under scilan ourselves: the library would keep its descriptors, and itself.
+ */
 static void become_daemon(void)
 {
+	char name[] = "scilan", cmd[] = "broker";
+	char *const argv[] = {name, cmd, NULL};
 	pid_t pid;
 
 	if (setsid() < 0)
@@ -53,7 +60,7 @@ static void become_daemon(void)
 	if (chdir("/"))
 		_exit(1);
 	(void)unsetenv("LD_PRELOAD");
-	(void)execl("/proc/self/exe", "scilan", "broker", (char *)NULL);
+	(void)sl_sys(SYS_execve, "/proc/self/exe", argv, environ);
 	_exit(1);
 }
 
@@ -73,7 +80,7 @@ static int spawn(void)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ECHILD;
 }
 
-/* Does it speak as a broker does? Closes fd. */
+/* Does it speak as a broker does? Closes fd. -ECONNRESET: it hung up without a word. */
 static int greet(int fd)
 {
 	struct sl_msg m = {.type = SL_MSG_HELLO, .arg = SL_MSG_VERSION};
@@ -91,29 +98,46 @@ static int greet(int fd)
 			(void)close(fds[i]);
 	}
 	(void)close(fd);
-	if (rc == -ETIMEDOUT)
+	if (rc == 0 || rc == -EPIPE)
+		return -ECONNRESET;
+	if (rc == -ETIMEDOUT || rc == -ECONNRESET)
 		return rc;
 	if (rc != 1 || m.type != SL_MSG_WELCOME)
 		return -EPROTOTYPE;
 	return m.arg == SL_MSG_VERSION ? 0 : -EPROTONOSUPPORT;
 }
 
-int sl_start_broker(struct sl_addr *used)
+/* Connect, starting a broker if there is none, and waiting while it starts or is crowded. */
+static int reach(struct sl_addr *used)
 {
 	const struct timespec step = {.tv_nsec = WAIT_STEP_NS};
-	int i, rc, fd = sl_addr_connect_any(used);
+	bool spawned = false;
+	int i, rc, fd = -ENOENT;
 
-	if (fd == -ENOENT) {
-		rc = spawn();
-		if (rc)
-			return rc;
-		for (i = 0; i < WAIT_STEPS && fd == -ENOENT; i++) {
-			fd = sl_addr_connect_any(used);
-			if (fd == -ENOENT)
-				(void)nanosleep(&step, NULL);
+	for (i = 0; i < WAIT_STEPS; i++) {
+		fd = sl_addr_connect_any(used);
+		if (fd != -ENOENT && fd != -EAGAIN)
+			return fd;
+		if (fd == -ENOENT && !spawned) {
+			rc = spawn();
+			if (rc)
+				return rc;
+			spawned = true;
 		}
+		(void)nanosleep(&step, NULL);
 	}
-	if (fd >= 0)
-		return greet(fd);
-	return fd == -ENOENT ? -ETIMEDOUT : fd;
+	return -ETIMEDOUT;
+}
+
+int sl_start_broker(struct sl_addr *used)
+{
+	int i, fd, rc = -ECONNRESET;
+
+	/* A broker may leave, being idle, just when we come: then there is none, and we start one.
+	 */
+	for (i = 0; i < 2 && rc == -ECONNRESET; i++) {
+		fd = reach(used);
+		rc = fd < 0 ? fd : greet(fd);
+	}
+	return rc == -ECONNRESET ? -EPROTOTYPE : rc;
 }

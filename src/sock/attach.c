@@ -76,6 +76,41 @@ static void note_options(struct sl_sock *s, int fd)
 		s->lowat = v > 0 ? (uint32_t)v : 1;
 }
 
+static int tcp_option(int fd, int name)
+{
+	int v = 0;
+	socklen_t len = sizeof(v);
+
+	return sl_sys_getsockopt(fd, IPPROTO_TCP, name, &v, &len) < 0 ? 0 : v;
+}
+
+static void set_tcp_option(int fd, int name, int v)
+{
+	(void)sl_sys6(SYS_setsockopt, fd, IPPROTO_TCP, name, (long)&v, sizeof(v), 0);
+}
+
+/*
+ * A bell is one byte, and may not wait for an acknowledgement (Nagle, up to 40 ms) or for more to come
+ * (cork). What the program has set is kept for it to read, and restored when the connection is TCP again.
+ */
+static void take_delays(struct sl_sock *s, int fd)
+{
+	s->nodelay = tcp_option(fd, TCP_NODELAY);
+	s->cork = tcp_option(fd, TCP_CORK);
+	if (s->cork)
+		set_tcp_option(fd, TCP_CORK, 0);
+	if (!s->nodelay)
+		set_tcp_option(fd, TCP_NODELAY, 1);
+}
+
+static void give_delays(struct sl_sock *s, int fd)
+{
+	if (!s->nodelay)
+		set_tcp_option(fd, TCP_NODELAY, 0);
+	if (s->cork)
+		set_tcp_option(fd, TCP_CORK, 1);
+}
+
 /* Both locks held. Return: 0 attached; -EAGAIN not now; else a reason not to (enum sl_reason), > 0. */
 static int attach_locked(struct sl_sock *s, int fd)
 {
@@ -114,6 +149,7 @@ static int attach_locked(struct sl_sock *s, int fd)
 	if (old != &s->own)
 		sl_map_retire(old, SL_SIDE_LEN);
 	note_options(s, fd);
+	take_delays(s, fd);
 	atomic_store(&s->offer, SL_OFFER_TAKEN);
 	atomic_store_explicit(&s->attached, true, memory_order_release);
 
@@ -151,7 +187,7 @@ void sl_attach_try(struct sl_sock *s, int fd)
 }
 
 /* Both locks held: the segment is given up, the counts live on in private memory. */
-static void detach_locked(struct sl_sock *s)
+static void detach_locked(struct sl_sock *s, int fd)
 {
 	struct sl_side_shm *side = s->side;
 
@@ -170,6 +206,7 @@ static void detach_locked(struct sl_sock *s)
 		atomic_store(&s->offer, SL_OFFER_NONE);
 	if (sl_sock_hooks.detached)
 		sl_sock_hooks.detached(s);
+	give_delays(s, fd);
 	sl_seg_detach(&s->link.seg);
 	sl_map_retire(side, SL_SIDE_LEN);
 }
@@ -180,13 +217,12 @@ void sl_detach_try(struct sl_sock *s, int fd)
 	bool gone = false;
 	int how = sl_both_take(s);
 
-	(void)fd;
 	if (!how)
 		return;
 	side = s->side;
 	if (sl_sock_attached(s) && sl_link_finished(&s->link) && !side->rx.sleepers &&
 	    !side->tx.waiters && atomic_load(&side->holders) < 2) {
-		detach_locked(s);
+		detach_locked(s, fd);
 		gone = true;
 	}
 	sl_both_release(s, how);

@@ -163,6 +163,14 @@ static void after(struct sl_sock *s, int fd)
 	struct sl_side_shm *sd = s->side;
 	int how;
 
+	/* One that only sends would never see the peer's START, and go on asking the kernel. */
+	if (sl_unlikely(sd->rx.state == SL_RX_TCP && !sd->rx.started && sl_rx_hint(&s->link))) {
+		how = sl_rx_take(s);
+		if (how && sl_sock_attached(s))
+			(void)sl_rx_avail(&s->link, fd, 1);
+		if (how)
+			sl_rx_release(s, how);
+	}
 	if (sl_unlikely(sd->left && sd->tx.state != SL_TX_DONE)) {
 		how = sl_both_take(s);
 		if (how) {

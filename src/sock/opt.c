@@ -55,13 +55,27 @@ static int keep(int rc, int saved)
 	return rc;
 }
 
+/* While attached these two are ours in the kernel, and the program's here. NULL: another option. */
+static int *kept(struct sl_sock *s, int level, int name)
+{
+	if (level != IPPROTO_TCP || !sl_sock_attached(s))
+		return NULL;
+	return name == TCP_NODELAY ? &s->nodelay : name == TCP_CORK ? &s->cork : NULL;
+}
+
 int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const void *val,
 		       socklen_t len)
 {
 	enum sl_reason why;
+	int *mine;
 	int rc, v, saved = errno;
 	socklen_t vlen = sizeof(v);
 
+	mine = kept(s, level, name);
+	if (mine && val && len >= sizeof(int)) {
+		*mine = *(const int *)val != 0;
+		return 0;
+	}
 	rc = keep(sl_real.setsockopt(fd, level, name, val, len), saved);
 	if (rc < 0)
 		return rc;
@@ -77,7 +91,10 @@ int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const voi
 int sl_sock_getsockopt(struct sl_sock *s, int fd, int level, int name, void *val, socklen_t *len)
 {
 	int rc = keep(sl_real.getsockopt(fd, level, name, val, len), errno);
+	int *mine = kept(s, level, name);
 
+	if (rc == 0 && mine && *len >= sizeof(int))
+		*(int *)val = *mine;
 	/* An error that we learned of first is the program's to see. */
 	if (rc == 0 && level == SOL_SOCKET && name == SO_ERROR && *len >= sizeof(int) &&
 	    *(int *)val == 0 && s->side->err) {

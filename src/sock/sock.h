@@ -37,7 +37,9 @@ enum sl_offer_state {
 
 /* How a waiting place has fared with spinning (spin.h). */
 struct sl_spin {
-	uint32_t budget_ns;
+	uint32_t budget_ns; /* 0: the cap; else budget + 1 */
+	uint16_t skip;	    /* waits to come that do not spin: the machine is crowded */
+	uint16_t skipped;   /* how many were skipped the last time */
 };
 
 struct sl_sock {
@@ -63,6 +65,7 @@ struct sl_sock {
 	int fd;		      /* one of them */
 	uint32_t lowat;	      /* SO_RCVLOWAT */
 	bool nonblock;	      /* O_NONBLOCK, known while attached */
+	int nodelay, cork;    /* the program's TCP_NODELAY and TCP_CORK, kept by us while attached */
 	bool connecting;
 	bool oob;     /* urgent data was used */
 	bool forking; /* fork has taken its locks */

@@ -2,11 +2,16 @@
 /*
  * spin.h - how long to look before sleeping
  *
- * A spin that is a little too short costs a wake-up across cores (20-60 us); one that is in vain costs CPU that
- * somebody else could use. So each waiting place keeps a budget: a wait that ended while spinning, or so
- * soon after falling asleep that spinning would have caught it, raises it; one that slept long halves
- * it, down to nothing. While spinning the core is given away (sched_yield) now and then, and at every look when
- * the peer was last seen on this very core: then only yielding lets it run.
+ * A spin that is a little too short costs a wake-up across cores (20-60 us); one that is in vain costs CPU
+ * that somebody else could use. So each waiting place keeps a budget: a wait that ended while spinning, or
+ * so soon after falling asleep that spinning would have caught it, raises it; one that slept long halves
+ * it, down to nothing. While spinning the core is given away (sched_yield) now and then, and at every look when the
+ * peer was last seen on this very core: then only yielding lets it run.
+ *
+ * Crowded. A yield that takes long and brings nothing means that others want this core. To go on is harmful:
+ * since Linux 6.18 each sched_yield forfeits the rest of the slice, so a thread that yields often is served last, while
+ * one that sleeps keeps its claim. So the spin ends there, and the next waits of this place sleep at
+ * once: 4 of them, then 8, up to SL_SPIN_SKIP_MAX, until a spin succeeds again.
  */
 #ifndef SL_SPIN_H
 #define SL_SPIN_H
@@ -16,7 +21,9 @@
 #include "sock.h"
 #include "sys.h"
 
-#define SL_SPIN_YIELD_LOOKS 64 /* looks between two yields */
+#define SL_SPIN_YIELD_LOOKS 64	   /* looks between two yields */
+#define SL_SPIN_LONG_NS	    100000 /* a yield that took so long let others run */
+#define SL_SPIN_SKIP_MAX    512
 
 struct sl_spinning {
 	struct sl_spin *place;
@@ -24,6 +31,7 @@ struct sl_spinning {
 	uint64_t until;
 	unsigned looks;
 	bool same_cpu;
+	bool long_yield; /* the last turn gave the core to somebody for long */
 };
 
 static inline void sl_spin_begin(struct sl_spinning *sp, struct sl_spin *place, bool same_cpu)
@@ -34,19 +42,45 @@ static inline void sl_spin_begin(struct sl_spinning *sp, struct sl_spin *place, 
 		ns = place->budget_ns - 1;
 	sp->place = place;
 	sp->start = sl_ticks();
+	if (sl_unlikely(place->skip)) {
+		place->skip--;
+		ns = 0;
+	}
 	sp->until = sp->start + sl_ticks_of_ns(ns);
 	sp->looks = 0;
 	sp->same_cpu = same_cpu;
+	sp->long_yield = false;
 }
 
-/** sl_spin_on() - one turn; false: the budget is used up, sleep */
+static inline void sl_spin_crowded(struct sl_spin *place)
+{
+	uint16_t n = place->skipped ? place->skipped : 2;
+
+	n = (uint16_t)(n >= SL_SPIN_SKIP_MAX ? SL_SPIN_SKIP_MAX : 2 * n);
+	place->skip = place->skipped = n;
+}
+
+/** sl_spin_on() - one turn; false: sleep */
 static inline bool sl_spin_on(struct sl_spinning *sp)
 {
-	if (sp->same_cpu || ++sp->looks % SL_SPIN_YIELD_LOOKS == 0)
-		sl_sys_yield();
-	else
+	uint64_t before, now;
+
+	if (sl_unlikely(sp->long_yield)) {
+		/* Looked again since, in vain. */
+		sl_spin_crowded(sp->place);
+		return false;
+	}
+	if (!sp->same_cpu && ++sp->looks % SL_SPIN_YIELD_LOOKS) {
 		sl_cpu_relax();
-	return sl_ticks() < sp->until;
+		return sl_ticks() < sp->until;
+	}
+	before = sl_ticks();
+	if (before >= sp->until)
+		return false;
+	sl_sys_yield();
+	now = sl_ticks();
+	sp->long_yield = now - before > sl_ticks_of_ns(SL_SPIN_LONG_NS);
+	return sp->long_yield || now < sp->until;
 }
 
 /** sl_spin_done() - the wait is over; @slept: it ended in the kernel */
@@ -55,6 +89,8 @@ static inline void sl_spin_done(struct sl_spinning *sp, bool slept)
 	uint64_t took = sl_ticks() - sp->start;
 	uint32_t b = sp->place->budget_ns;
 
+	if (!slept)
+		sp->place->skipped = 0;
 	if (!sl_env.spin_auto)
 		return;
 	if (!b)
