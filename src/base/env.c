@@ -121,6 +121,9 @@ void sl_env_init(void)
 	}
 	s = getenv("SCILAN_VERBOSE");
 	sl_env.verbose = s && *s && strcmp(s, "0") != 0;
+	s = getenv("SCILAN_BROKER");
+	if (s)
+		strncpy(sl_env.broker, s, sizeof(sl_env.broker) - 1);
 	s = getenv("SCILAN_CHAOS");
 	if (s && *s)
 		parse_chaos(s);

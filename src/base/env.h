@@ -2,6 +2,8 @@
 /*
  * env.h - the settings: SCILAN_* environment variables, read once at start-up
  *
+ * Programs clear their environment (nginx does), so nothing is looked up later.
+ *
  *   SCILAN_PROMOTE  eager | auto | off | N   when a connection is offered (auto: 4 calls or 64 KiB)
  *   SCILAN_RING	   bytes of each ring, a power of two; suffixes K and M
  *   SCILAN_SPIN	   auto | microseconds      how long a waiter spins before it sleeps
@@ -28,6 +30,7 @@ struct sl_env {
 	bool verbose;
 	bool chaos_lanes;
 	uint32_t chaos_seed;
+	char broker[100]; /* abstract name; "": the usual addresses */
 };
 
 extern struct sl_env sl_env;

@@ -11,7 +11,6 @@
  * finds nobody.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/un.h>
@@ -80,12 +79,11 @@ static int connect_abstract(const char *name)
 static int connect_any(void)
 {
 	struct sockaddr_un sys = {.sun_family = AF_UNIX, .sun_path = SL_BROKER_SYSTEM};
-	const char *name = getenv("SCILAN_BROKER");
 	char user[32];
 	int fd;
 
-	if (name && *name)
-		return connect_abstract(name);
+	if (sl_env.broker[0])
+		return connect_abstract(sl_env.broker);
 	fd = connect_to(&sys, sizeof(sys));
 	if (fd >= 0)
 		return fd;
