@@ -125,14 +125,17 @@ static int take_entry(const struct sl_stat_conn_shm *e, void *arg)
 	return 0;
 }
 
-/* The name in an inherited page is its owner's. */
+/*
+ * The name in an inherited page is its owner's, and what a process calls itself may be a
+ * sentence, or a piece of one: then it is the kernel's name for it.
+ */
 static void name_prog(struct sl_view_prog *p, const struct sl_statpage *pg)
 {
 	char path[64];
 	FILE *f = NULL;
 
 	memcpy(p->name, pg->hdr.program, sizeof(p->name));
-	if (pg->own)
+	if (pg->own && pg->named)
 		return;
 	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pg->pid);
 	f = fopen(path, "re");
@@ -140,7 +143,7 @@ static void name_prog(struct sl_view_prog *p, const struct sl_statpage *pg)
 		return;
 	if (fgets(p->name, sizeof(p->name), f)) {
 		p->name[strcspn(p->name, "\n")] = '\0';
-		sl_statpage_clean(p->name, sizeof(p->name));
+		(void)sl_statpage_clean(p->name, sizeof(p->name));
 	}
 	(void)fclose(f);
 }

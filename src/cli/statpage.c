@@ -15,15 +15,19 @@
 #define READ_MAX  64u	     /* entries at once */
 #define ENTRY_MAX (1u << 20) /* more connections than a process has */
 
-void sl_statpage_clean(char *name, size_t len)
+bool sl_statpage_clean(char *name, size_t len)
 {
+	bool clean = memchr(name, '\0', len) && *name;
 	size_t i;
 
 	name[len - 1] = '\0';
 	for (i = 0; name[i]; i++) {
-		if (!isascii(name[i]) || !isgraph((unsigned char)name[i]))
-			name[i] = '?';
+		if (isascii(name[i]) && isgraph((unsigned char)name[i]))
+			continue;
+		name[i] = '?';
+		clean = false;
 	}
+	return clean;
 }
 
 /* The pid by which a process knows itself: the last one in the line NSpid. */
@@ -63,7 +67,7 @@ static int check(struct sl_statpage *pg)
 		return -EPROTO;
 	pg->dev = st.st_dev;
 	pg->ino = st.st_ino;
-	sl_statpage_clean(pg->hdr.program, sizeof(pg->hdr.program));
+	pg->named = sl_statpage_clean(pg->hdr.program, sizeof(pg->hdr.program));
 	return 0;
 }
 

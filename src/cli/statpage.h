@@ -18,7 +18,8 @@ struct sl_statpage {
 	int fd;
 	dev_t dev;
 	ino_t ino;
-	bool own; /* made by that process, not inherited */
+	bool own;   /* made by that process, not inherited */
+	bool named; /* hdr.program was a plain word */
 };
 
 /**
@@ -42,7 +43,11 @@ int sl_statpage_find(pid_t pid, struct sl_statpage *pg);
 int sl_statpage_each(const struct sl_statpage *pg,
 		     int (*fn)(const struct sl_stat_conn_shm *entry, void *arg), void *arg);
 
-/* A name from another process: at most @len bytes with its NUL, all printable. */
-void sl_statpage_clean(char *name, size_t len);
+/**
+ * sl_statpage_clean() - make a name from another process end within @len bytes, and printable
+ *
+ * Return: whether nothing had to be changed.
+ */
+bool sl_statpage_clean(char *name, size_t len);
 
 #endif

@@ -76,10 +76,11 @@ int sl_iov_rest(const struct iovec *iov, int iovcnt, size_t off, struct iovec *t
 
 	*total = 0;
 	while (n < SL_IOV_REST && iovcnt > 0 && *total < max) {
-		tmp[n].iov_base = (char *)iov->iov_base + off;
-		tmp[n].iov_len = sl_min_size(iov->iov_len - off, max - *total);
-		*total += tmp[n].iov_len;
-		n++;
+		if (iov->iov_len > off) { /* a call with empty entries only would look like an end */
+			tmp[n].iov_base = (char *)iov->iov_base + off;
+			tmp[n].iov_len = sl_min_size(iov->iov_len - off, max - *total);
+			*total += tmp[n++].iov_len;
+		}
 		iov++;
 		iovcnt--;
 		off = 0;

@@ -201,7 +201,7 @@ ssize_t sl_tx_send(struct sl_link *l, int fd, struct sl_src *src, size_t len, in
 				return rc;
 		} else {
 			n = send_memory(l, fd, src, len);
-			if (n != -EPIPE)
+			if (n != -EPIPE || tx->state != SL_TX_MEM)
 				return n;
 			rc = closed(l);
 			if (rc < 0)

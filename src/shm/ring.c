@@ -77,7 +77,7 @@ static size_t tail(const struct sl_ring *r, const struct sl_ring_tx *tx)
 static int go_front(const struct sl_ring *r, struct sl_ring_tx *tx, int *ring)
 {
 	reload_credit(tx, atomic_load_explicit(&r->ctl->credit, memory_order_acquire));
-	if (tx->credit != tx->pos || tail(r, tx) + HDR > r->len)
+	if (tx->credit != tx->pos)
 		return 0;
 	return pad(r, tx, ring);
 }
@@ -88,7 +88,7 @@ ssize_t sl_ring_reserve(const struct sl_ring *r, struct sl_ring_tx *tx, size_t w
 	size_t room, need = sl_min_size(pad8(want), SL_RING_CHUNK), t;
 	int rc;
 
-	if ((tx->pos & (r->len - 1)) >= SL_RING_FRONT && need + HDR <= SL_RING_FRONT) {
+	if ((tx->pos & (r->len - 1)) >= sl_ring_front(r) && need + HDR <= sl_ring_front(r)) {
 		rc = go_front(r, tx, ring);
 		if (rc < 0)
 			return rc;
@@ -215,7 +215,7 @@ int sl_ring_peek(const struct sl_ring *r, struct sl_ring_rx *rx, enum sl_rec_typ
 	for (;;) {
 		w = sl_word_look(sl_ring_word(r, rx->pos));
 		if (!sl_word_is_record(w))
-			return w == SL_CLOSED ? -EPIPE : 0;
+			return (w & SL_STATE_MASK) == SL_CLOSED ? -EPIPE : 0;
 		if (check(r, rx->pos, w, rx->off) < 0)
 			return -EPROTO;
 		if (sl_word_type(w) != SL_PAD)
@@ -294,7 +294,7 @@ bool sl_ring_credit(const struct sl_ring *r, struct sl_ring_rx *rx, bool force)
 	if (!force && due < r->len / 8) {
 		old = atomic_load_explicit(&r->ctl->credit, memory_order_relaxed);
 		/* Empty: a waiting writer gets all there is, and one past the front may go back. */
-		if (!(old & SL_WANT) && (rx->pos & (r->len - 1)) < SL_RING_FRONT)
+		if (!(old & SL_WANT) && (rx->pos & (r->len - 1)) < sl_ring_front(r))
 			return false;
 		if (sl_word_is_record(sl_word_look(sl_ring_word(r, rx->pos))))
 			return false;
@@ -309,7 +309,15 @@ bool sl_ring_credit(const struct sl_ring *r, struct sl_ring_rx *rx, bool force)
 /* END stands at the end: its writer is gone from this lane, nothing more will come. */
 static bool ended(const struct sl_ring *r, const struct sl_ring_rx *rx)
 {
-	return sl_word_is_record(sl_word_look(sl_ring_word(r, rx->end)));
+	uint32_t w = sl_word_look(sl_ring_word(r, rx->end));
+
+	return sl_word_is_record(w) && sl_word_type(w) == SL_END;
+}
+
+/* The peer may store CLOSED with nonsense in the other bits: it is its own lane. */
+static bool closed(const struct sl_ring *r, uint64_t pos)
+{
+	return (sl_word_look(sl_ring_word(r, pos)) & SL_STATE_MASK) == SL_CLOSED;
 }
 
 int sl_ring_arm(const struct sl_ring *r, struct sl_ring_rx *rx, uint32_t bell, bool *ring)
@@ -321,7 +329,7 @@ int sl_ring_arm(const struct sl_ring *r, struct sl_ring_rx *rx, uint32_t bell, b
 		rc = sl_ring_scan(r, rx);
 		if (rc < 0)
 			return rc;
-		if (ended(r, rx) || sl_word_look(sl_ring_word(r, rx->end)) == SL_CLOSED)
+		if (ended(r, rx) || closed(r, rx->end))
 			return 0;
 		if (sl_word_arm(sl_ring_word(r, rx->end), bell) == 0)
 			return 0;

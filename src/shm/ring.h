@@ -20,9 +20,11 @@
  *     WANT. Model: model/credit.pml. C2: (b) is a release and (a) an acquire, so the writer's stores into
  *     the space come after the reader's loads from it.
  *
- * Small footprint. A writer past the first SL_RING_FRONT bytes that finds everything consumed goes back to
- * the front by PAD, so a request/response exchange lives in a few pages. The reader helps: past the same
- * offset it publishes its credit whenever it finds the ring empty.
+ * Small footprint. A writer past the first quarter of the ring that finds everything consumed goes back to the
+ * front by PAD, so a request/response exchange stays in the second-level cache. The reader helps: past the
+ * same offset it publishes its credit whenever it finds the ring empty. Until the reader has seen the PAD the writer can
+ * use only what lies before it; that is why it does not go back sooner: a quarter of the ring (64 KiB by
+ * default) can always be sent to a reader that does not look, as programs expect of a socket.
  *
  * SL_RING_RESERVE bytes are never given to data, so that START, END and FIN can always be published.
  *
@@ -38,7 +40,6 @@
 #include "word.h"
 
 #define SL_WANT		1ull
-#define SL_RING_FRONT	4096u
 #define SL_RING_RESERVE 256u
 #define SL_RING_CHUNK	(16u << 10) /* a larger send is cut, so that both sides copy at once */
 
@@ -48,6 +49,11 @@ struct sl_ring {
 	size_t len;
 	struct sl_ring_ctl_shm *ctl;
 };
+
+static inline size_t sl_ring_front(const struct sl_ring *r)
+{
+	return r->len / 4;
+}
 
 struct sl_ring_tx {
 	uint64_t pos;	 /* next record goes here */

@@ -45,8 +45,6 @@ static uint32_t in_events(struct sl_sock *s, int fd)
 
 		if (k > 0 && (k & POLLRDHUP))
 			sd->kfin = 1;
-	} else if (sl_rx_hint(&s->link) && n == 0) {
-		sd->rx.fin = 1; /* a record that is no data, and settled: FIN */
 	}
 	if (sd->kfin || sd->rx.fin)
 		ev |= IN_BITS | EPOLLRDHUP;
