@@ -75,6 +75,52 @@ static void test_lingering(void **state)
 	bye(&b);
 }
 
+/* Many lingering sockets of a program that still holds them are nothing to worry about. */
+static void test_lingers_and_holds(void **state)
+{
+	const struct linger minute = {.l_onoff = 1, .l_linger = 60};
+	struct client a;
+	struct tcp t;
+	uint64_t i;
+
+	(void)state;
+	hello(&a);
+	tcp_open(&t);
+	(void)setsockopt(t.fd[0], SOL_SOCKET, SO_LINGER, &minute, sizeof(minute));
+	for (i = 1; i < 1000; i++) {
+		offer(&a, i, t.fd[0]);
+		withdraw(&a, i);
+	}
+	synced(&a);
+	(void)close(t.fd[1]);
+	(void)close(t.fd[0]);
+	bye(&a);
+}
+
+/* So many closes that hang: the user is shut out, and the broker goes on. */
+static void test_banned(void **state)
+{
+	struct tcp t[40];
+	struct client c;
+	uint64_t i;
+
+	assert_int_equal(stop(state), 0);
+	assert_int_equal(start_default(state), 0);
+	hello(&c);
+	(void)kill(broker_pid, SIGSTOP);
+	for (i = 0; i < 40; i++) {
+		fill_lingering(&t[i]);
+		offer(&c, i + 1, t[i].fd[0]);
+		(void)close(t[i].fd[0]);
+	}
+	(void)kill(broker_pid, SIGCONT);
+	expect_closed(&c);
+	connect_client(&c);
+	expect_closed(&c);
+	for (i = 0; i < 40; i++)
+		(void)close(t[i].fd[1]);
+}
+
 /* Descriptors do not pile up in the broker. */
 static void test_no_leak(void **state)
 {
@@ -124,10 +170,9 @@ static void test_second_broker(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_never_reads),
-		cmocka_unit_test(test_lingering),
-		cmocka_unit_test(test_no_leak),
-		cmocka_unit_test(test_second_broker),
+		cmocka_unit_test(test_never_reads),	  cmocka_unit_test(test_lingering),
+		cmocka_unit_test(test_no_leak),		  cmocka_unit_test(test_second_broker),
+		cmocka_unit_test(test_lingers_and_holds), cmocka_unit_test(test_banned),
 	};
 
 	return cmocka_run_group_tests_name("broker, stall", tests, start_default, stop);
