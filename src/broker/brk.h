@@ -43,7 +43,7 @@
 #define SL_BRK_BATCH	   64	  /* messages or connections taken from one source a round */
 #define SL_BRK_GRACE_MS	   10000u /* a side without holders is kept so long, for exec */
 #define SL_BRK_PAUSE_MS	   200u	  /* not accepting after descriptors have run out */
-#define SL_BRK_HOLDERS_MAX 256u  /* clients attached to one side of a pair */
+#define SL_BRK_HOLDERS_MAX 256u	  /* clients attached to one side of a pair */
 #define SL_BRK_FILES_SPARE 64u	  /* descriptors for what is in hand */
 #define SL_BRK_CLIENTS_MAX 16384u
 #define SL_BRK_SNDBUF	   (64 << 10)
@@ -51,7 +51,7 @@
 #define SL_BRK_OUT_HIGH	   256u	   /* not reading from a client with so many unsent */
 #define SL_BRK_STUCK_MAX   32	   /* closes of one user's descriptors under way, */
 #define SL_BRK_STUCK_MS	   50	   /* and none ends within this time: they hang */
-#define SL_BRK_STALL_MS	   20u	   /* a system call that a stranger can stall is interrupted */
+#define SL_BRK_STALL_MS	   20	   /* a system call that a stranger can stall is interrupted */
 
 struct sl_brk_client;
 struct sl_brk_pair;
@@ -86,7 +86,7 @@ struct sl_brk_hold {
 struct sl_brk_end {
 	struct sl_tab_node by_cookie;
 	TAILQ_ENTRY(sl_brk_end) grace; /* while until_ms != 0 */
-	LIST_HEAD(, sl_brk_hold) holds;
+	LIST_HEAD(sl_brk_end_holds, sl_brk_hold) holds;
 	struct sl_brk_pair *pair;
 	struct sl_brk_user *user; /* charged */
 	uint64_t cookie;
@@ -106,8 +106,8 @@ struct sl_brk_pair {
 
 struct sl_brk_client {
 	LIST_ENTRY(sl_brk_client) link; /* brk.clients, or brk.dying */
-	LIST_HEAD(, sl_brk_offer) offers;
-	LIST_HEAD(, sl_brk_hold) holds;
+	LIST_HEAD(sl_brk_offers, sl_brk_offer) offers;
+	LIST_HEAD(sl_brk_client_holds, sl_brk_hold) holds;
 	struct sl_brk_user *user;
 	struct sl_mail_shm *mail; /* NULL before HELLO */
 	uint32_t mailed;	  /* our own count: the page is only written */
@@ -130,9 +130,9 @@ struct sl_brk {
 	unsigned client_count, client_max, pair_count, pair_max;
 	struct sl_tab offer_by_id, offer_by_cookie, offer_by_tuple;
 	struct sl_tab pair_by_id, end_by_cookie;
-	LIST_HEAD(, sl_brk_client) clients, dying;
-	LIST_HEAD(, sl_brk_user) users;
-	LIST_HEAD(, sl_brk_pair) pairs;
+	LIST_HEAD(sl_brk_clients, sl_brk_client) clients, dying;
+	LIST_HEAD(sl_brk_users, sl_brk_user) users;
+	LIST_HEAD(sl_brk_pairs, sl_brk_pair) pairs;
 	TAILQ_HEAD(sl_brk_grace, sl_brk_end) graces; /* in order of until_ms */
 	struct sl_addr addr;
 	int dir_fd; /* the system's broker: the locked directory, or -1 */

@@ -142,7 +142,7 @@ void sl_brk_stall_guard(bool on)
 
 	memset(&it, 0, sizeof(it));
 	if (on) {
-		it.it_value.tv_usec = SL_BRK_STALL_MS * 1000;
+		it.it_value.tv_usec = SL_BRK_STALL_MS * 1000L;
 		it.it_interval = it.it_value;
 	}
 	(void)setitimer(ITIMER_REAL, &it, NULL);

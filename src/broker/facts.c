@@ -101,7 +101,7 @@ enum sl_reason sl_facts_read(int fd, struct sl_facts *f)
 {
 	struct sl_tuple *t = &f->tuple;
 	socklen_t len[2] = {sizeof(union any_addr), sizeof(union any_addr)};
-	union any_addr a[2];
+	union any_addr a[2] = {0};
 	enum sl_reason why;
 	int ifindex = 0;
 
