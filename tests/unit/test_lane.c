@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The lanes, step by step: START with bytes unread on TCP, bells, END, CLOSED, FIN, peek, avail,
+ * leave. */
+#include "test_lane_util.h"
+
+/* Bytes of before the switch are read from TCP, to the byte, then the ring. */
+static void test_start(void **state)
+{
+	static const size_t before[] = {0, 1, 7, 1000, 20000};
+	struct conn c;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
+		conn_open(&c, SL_RING_LEN_DEF, 0, 0);
+		attach(&c, 0); /* the peer has not attached: TCP */
+		if (before[i])
+			assert_int_equal(lane_send(&c.e[0], before[i]), before[i]);
+		assert_int_equal(c.e[0].side.tx.state, SL_TX_TCP);
+		attach(&c, 1);
+		assert_int_equal(lane_send(&c.e[0], 500), 500);
+		assert_int_equal(c.e[0].side.tx.state, SL_TX_MEM);
+		assert_int_equal(c.e[0].side.tx.ksent, before[i] + 1); /* the first bell */
+		lane_recv_all(&c.e[1], before[i] / 2);
+		if (before[i] > 1) {
+			assert_int_equal(c.e[1].side.rx.state, SL_RX_TCP);
+			assert_false(sl_rx_memory(&c.e[1].link));
+			assert_true(sl_rx_avail(&c.e[1].link, c.e[1].fd, SIZE_MAX) > 0);
+		}
+		lane_recv_all(&c.e[1], before[i] - before[i] / 2);
+		assert_int_equal(sl_rx_avail(&c.e[1].link, c.e[1].fd, SIZE_MAX), 500);
+		assert_int_equal(c.e[1].side.rx.state, SL_RX_MEM);
+		assert_int_equal(lane_recv(&c.e[1], 1000, MSG_PEEK), 500);
+		assert_int_equal(lane_recv(&c.e[1], 1000, 0), 500);
+		assert_int_equal(lane_recv(&c.e[1], 1000, 0), -EAGAIN);
+		assert_int_equal(c.e[1].stat.rx.bytes_tcp, before[i]);
+		assert_int_equal(c.e[1].stat.rx.bytes_memory, 500);
+		conn_close(&c);
+	}
+}
+
+/* Both on the memory lane, everything read, kernel queues empty. */
+static void warm_up(struct conn *c)
+{
+	unsigned i;
+
+	conn_open_attached(c);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(lane_send(&c->e[i], 10), 10);
+		lane_recv_all(&c->e[1 - i], 10);
+	}
+	for (i = 0; i < 2; i++) {
+		assert_true(readable(c->e[i].fd)); /* the bell of the first record */
+		assert_int_equal(sl_rx_kernel(&c->e[i].link, c->e[i].fd, true), 0);
+		assert_int_equal(queued(&c->e[i]), 0);
+	}
+}
+
+/* One bell a sleep; none for who is awake; drained, not read. */
+static void test_bells(void **state)
+{
+	struct conn c;
+	bool ring = false;
+	int i;
+
+	(void)state;
+	warm_up(&c);
+	for (i = 0; i < 20; i++) {
+		assert_int_equal(sl_rx_arm(&c.e[1].link, &ring), 0);
+		assert_int_equal(sl_rx_kernel(&c.e[1].link, c.e[1].fd, true), 0);
+		assert_int_equal(lane_send(&c.e[0], 100), 100);
+		assert_int_equal(lane_send(&c.e[0], 100), 100);
+		assert_true(readable(c.e[1].fd));
+		assert_int_equal(queued(&c.e[1]), 1);
+		if (i % 2) /* read before it is drained, or drained before it is read */
+			lane_recv_all(&c.e[1], 200);
+		/* Another thread sleeps and counts on it: it stays. */
+		assert_int_equal(sl_rx_kernel(&c.e[1].link, c.e[1].fd, false), 1);
+		assert_int_equal(sl_rx_kernel(&c.e[1].link, c.e[1].fd, true), 0);
+		assert_int_equal(queued(&c.e[1]), 0);
+		if (i % 2 == 0)
+			lane_recv_all(&c.e[1], 200);
+	}
+	assert_int_equal(c.e[0].stat.tx.bells, 21);
+	assert_int_equal(c.e[1].stat.rx.bells, 21);
+	assert_int_equal(c.e[1].side.rx.krcvd, c.e[0].side.tx.ksent);
+	conn_close(&c);
+}
+
+/* A writer that waits for room is rung through the reader's own direction. */
+static void test_room(void **state)
+{
+	struct conn c;
+	size_t sent = 0;
+	ssize_t n;
+
+	(void)state;
+	warm_up(&c);
+	while ((n = lane_send(&c.e[0], 3000)) > 0)
+		sent += (size_t)n;
+	assert_int_equal(n, -EAGAIN);
+	assert_in_range(sl_tx_room(&c.e[0].link), 0, 8);
+	assert_false(sl_ring_want(&c.e[0].link.out, &c.e[0].side.tx.ring, 64));
+	assert_int_equal(queued(&c.e[0]), 0);
+	lane_recv_all(&c.e[1], sent);
+	assert_int_equal(lane_recv(&c.e[1], 1, 0), -EAGAIN);
+	assert_true(readable(c.e[0].fd));
+	assert_true(sl_tx_room(&c.e[0].link) >= 1000);
+	assert_int_equal(sl_rx_kernel(&c.e[0].link, c.e[0].fd, true), 0);
+	conn_close(&c);
+}
+
+/* Data over TCP, bells before it, END between: nothing that follows END is taken for a bell. */
+static void test_end(void **state)
+{
+	struct conn c;
+	bool ring = false;
+	int drain;
+
+	(void)state;
+	for (drain = 0; drain < 2; drain++) {
+		warm_up(&c);
+		assert_int_equal(sl_rx_arm(&c.e[1].link, &ring), 0);
+		assert_int_equal(lane_send(&c.e[0], 50), 50);
+		assert_int_equal(sl_tx_end(&c.e[0].link), 0);
+		assert_int_equal(sl_tx_end(&c.e[0].link), 0);
+		assert_int_equal(lane_send(&c.e[0], 70), 70);
+		assert_true(readable(c.e[1].fd));
+		if (drain) /* the 70 bytes stay, though END has not been read yet */
+			assert_int_equal(sl_rx_kernel(&c.e[1].link, c.e[1].fd, true), 1);
+		assert_int_equal(lane_recv(&c.e[1], 1000, MSG_PEEK), 50);
+		lane_recv_all(&c.e[1], 30);
+		assert_int_equal(c.e[1].side.rx.state, SL_RX_MEM);
+		lane_recv_all(&c.e[1], 60);
+		assert_int_equal(c.e[1].side.rx.state, SL_RX_DONE);
+		assert_int_equal(c.e[1].side.left, 1);
+		assert_int_equal(sl_rx_avail(&c.e[1].link, c.e[1].fd, SIZE_MAX), 30);
+		lane_recv_all(&c.e[1], 30);
+		assert_int_equal(c.e[1].rcvd, c.e[0].sent);
+		conn_close(&c);
+	}
+}
+
+/* The reader closes: the writer goes on over TCP at that byte. */
+static void test_closed(void **state)
+{
+	struct conn c;
+	bool ring = false;
+
+	(void)state;
+	warm_up(&c);
+	assert_int_equal(lane_send(&c.e[0], 50), 50);
+	assert_int_equal(sl_rx_close(&c.e[1].link, &ring), 0);
+	assert_int_equal(sl_rx_close(&c.e[1].link, &ring), 0);
+	assert_int_equal(c.e[1].side.rx.state, SL_RX_CLOSING);
+	lane_recv_all(&c.e[1], 20);
+	assert_int_equal(lane_send(&c.e[0], 70), 70);
+	assert_int_equal(c.e[0].side.tx.state, SL_TX_DONE);
+	assert_int_equal(c.e[0].stat.tx.bytes_tcp, 70);
+	lane_recv_all(&c.e[1], 100);
+	assert_int_equal(c.e[1].side.rx.state, SL_RX_DONE);
+	assert_int_equal(lane_recv(&c.e[1], 1, 0), -EAGAIN);
+	conn_close(&c);
+}
+
+/* FIN: what is before it, then end of file for ever, without asking the kernel. */
+static void test_fin(void **state)
+{
+	struct conn c;
+
+	(void)state;
+	warm_up(&c);
+	assert_int_equal(lane_send(&c.e[0], 50), 50);
+	assert_int_equal(sl_tx_fin(&c.e[0].link), 0);
+	assert_int_equal(sl_tx_fin(&c.e[0].link), 0);
+	assert_int_equal(lane_recv(&c.e[1], 1000, MSG_PEEK), 50);
+	lane_recv_all(&c.e[1], 50);
+	assert_int_equal(lane_recv(&c.e[1], 1000, MSG_PEEK), 0);
+	assert_int_equal(lane_recv(&c.e[1], 1000, 0), 0);
+	assert_int_equal(lane_recv(&c.e[1], 1000, 0), 0);
+	/* Half-closed: the other direction goes on. */
+	assert_int_equal(shutdown(c.e[0].fd, SHUT_WR), 0);
+	assert_true(readable(c.e[1].fd));
+	assert_int_equal(sl_rx_kernel(&c.e[1].link, c.e[1].fd, true), 1);
+	assert_int_equal(c.e[1].side.kfin, 1);
+	assert_int_equal(lane_send(&c.e[1], 30), 30);
+	lane_recv_all(&c.e[0], 30);
+	assert_int_equal(c.e[0].side.rx.state, SL_RX_DONE);
+	conn_close(&c);
+}
+
+/* FIN while everything is still on TCP. */
+static void test_fin_before_start(void **state)
+{
+	struct conn c;
+
+	(void)state;
+	conn_open(&c, SL_RING_LEN_MIN, 0, 0);
+	attach(&c, 0);
+	assert_int_equal(lane_send(&c.e[0], 50), 50);
+	assert_int_equal(sl_tx_fin(&c.e[0].link), 0);
+	attach(&c, 1);
+	assert_int_equal(shutdown(c.e[0].fd, SHUT_WR), 0);
+	lane_recv_all(&c.e[1], 50);
+	assert_true(readable(c.e[1].fd));
+	assert_int_equal(lane_recv(&c.e[1], 10, 0), 0);
+	assert_int_equal(c.e[1].side.kfin, 1);
+	conn_close(&c);
+}
+
+static void settle(struct conn *c)
+{
+	int i, k;
+
+	for (i = 0; i < 20; i++) {
+		for (k = 0; k < 2; k++) {
+			struct end *e = &c->e[k];
+
+			(void)lane_recv(e, 1000, 0);
+			if (e->side.left)
+				assert_int_equal(sl_link_leave(&e->link, e->fd), 0);
+		}
+		if (sl_link_finished(&c->e[0].link) && sl_link_finished(&c->e[1].link))
+			return;
+		(void)usleep(1000);
+	}
+	fail_msg("no end: tx %u %u, rx %u %u", c->e[0].side.tx.state, c->e[1].side.tx.state,
+		 c->e[0].side.rx.state, c->e[1].side.rx.state);
+}
+
+/* Leaving, from one end or both, in each state of the two directions. */
+static void test_leave(void **state)
+{
+	enum { NONE, TCP_BYTES, ON_MEMORY, UNREAD };
+	struct conn c;
+	int kind, who;
+	unsigned k;
+
+	(void)state;
+	for (kind = NONE; kind <= UNREAD; kind++) {
+		for (who = 1; who < 4; who++) {
+			conn_open(&c, SL_RING_LEN_MIN, 0, 0);
+			attach(&c, 0);
+			if (kind == TCP_BYTES)
+				assert_int_equal(lane_send(&c.e[0], 100), 100);
+			attach(&c, 1);
+			for (k = 0; kind >= ON_MEMORY && k < 2; k++)
+				assert_int_equal(lane_send(&c.e[k], 100), 100);
+			for (k = 0; kind == ON_MEMORY && k < 2; k++)
+				lane_recv_all(&c.e[k], 100);
+			for (k = 0; k < 2; k++)
+				if (who & (1 << k))
+					assert_int_equal(sl_link_leave(&c.e[k].link, c.e[k].fd), 0);
+			settle(&c);
+			for (k = 0; k < 2; k++) {
+				assert_int_equal(c.e[1 - k].rcvd, c.e[k].sent);
+				assert_int_equal(lane_send(&c.e[k], 33), 33);
+				lane_recv_all(&c.e[1 - k], 33);
+				assert_int_equal(c.e[k].side.tx.ksent, c.e[1 - k].side.rx.krcvd);
+			}
+			conn_close(&c);
+		}
+	}
+}
+
+/* Nobody leaves while a thread of the same end waits for room: it would never be rung. */
+static void test_leave_waits(void **state)
+{
+	struct conn c;
+
+	(void)state;
+	warm_up(&c);
+	c.e[0].side.tx.waiters = 1;
+	assert_int_equal(sl_link_leave(&c.e[0].link, c.e[0].fd), -EAGAIN);
+	assert_int_equal(c.e[0].side.tx.state, SL_TX_MEM);
+	assert_int_equal(c.e[0].side.rx.state, SL_RX_MEM);
+	c.e[0].side.tx.waiters = 0;
+	/* The peer's waiting writer is rung. */
+	while (lane_send(&c.e[1], 3000) > 0)
+		;
+	assert_false(sl_ring_want(&c.e[1].link.out, &c.e[1].side.tx.ring, 64));
+	assert_int_equal(sl_link_leave(&c.e[0].link, c.e[0].fd), 0);
+	assert_true(readable(c.e[1].fd));
+	assert_true(sl_ring_closed(&c.e[1].link.out, &c.e[1].side.tx.ring));
+	conn_close(&c);
+}
+
+/* Peek looks over records, not over END; MSG_TRUNC counts and does not copy. */
+static void test_peek_discard(void **state)
+{
+	struct iovec iov = {NULL, 70};
+	struct sl_sink sink = {.iov = &iov, .iovcnt = 1, .fd = -1, .discard = true};
+	struct conn c;
+	bool ring = false;
+
+	(void)state;
+	warm_up(&c);
+	assert_int_equal(lane_send(&c.e[0], 50), 50);
+	assert_int_equal(lane_send(&c.e[0], 50), 50);
+	assert_int_equal(lane_recv(&c.e[1], 60, MSG_PEEK), 60);
+	lane_recv_all(&c.e[1], 10);
+	assert_int_equal(lane_recv(&c.e[1], 1000, MSG_PEEK), 90);
+	assert_int_equal(sl_rx_recv(&c.e[1].link, c.e[1].fd, &sink, 70, 0, &ring), 70);
+	c.e[1].rcvd += 70;
+	assert_int_equal(sl_tx_end(&c.e[0].link), 0);
+	assert_int_equal(lane_send(&c.e[0], 40), 40);
+	assert_int_equal(lane_recv(&c.e[1], 1000, MSG_PEEK), 20);
+	lane_recv_all(&c.e[1], 60);
+	conn_close(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_start),
+		cmocka_unit_test(test_bells),
+		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_end),
+		cmocka_unit_test(test_closed),
+		cmocka_unit_test(test_fin),
+		cmocka_unit_test(test_fin_before_start),
+		cmocka_unit_test(test_leave),
+		cmocka_unit_test(test_leave_waits),
+		cmocka_unit_test(test_peek_discard),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
