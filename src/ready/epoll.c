@@ -72,6 +72,8 @@ static int promote_item(struct sl_item *it, struct sl_sock *s)
 	rc = our_ctl(it, EPOLL_CTL_MOD);
 	if (rc < 0)
 		return rc == -ENOENT || rc == -EBADF ? 0 : rc;
+	/* A program that waits for room in the kernel's queue is told of room in the ring instead. */
+	it->full_seq = s->full_seq - s->native_full;
 	sl_item_link(it, s);
 	atomic_store(&it->promoted, true);
 	atomic_fetch_add(&it->ep->promoted, 1);
@@ -231,6 +233,27 @@ static void hook_kick(struct sl_sock *s)
 			sl_ep_kick(it->ep, it);
 }
 
+/*
+ * A cold socket was armed for input when nobody waited for room in it. Now somebody does: it is hot, so that it
+ * is looked at, and armed for room, before its instance sleeps.
+ */
+static void hook_full(struct sl_sock *s)
+{
+	struct sl_item *it = atomic_load(&s->items);
+	struct sl_ep *ep;
+
+	for (; it; it = it->next_sock) {
+		ep = it->ep;
+		if (!(it->want.events & EPOLLOUT) || sl_lock(&ep->lock))
+			continue;
+		if (it->sock == s)
+			sl_item_heat(it);
+		sl_unlock(&ep->lock);
+		if (atomic_load(&ep->sleepers))
+			sl_ep_kick(ep, it);
+	}
+}
+
 static void hook_closed(struct sl_sock *s, int fd)
 {
 	(void)fd;
@@ -254,6 +277,7 @@ void sl_ready_init(void)
 	sl_sock_hooks.attaching = hook_attaching;
 	sl_sock_hooks.detached = hook_detached;
 	sl_sock_hooks.kick = hook_kick;
+	sl_sock_hooks.full = hook_full;
 	sl_sock_hooks.closed = hook_closed;
 	sl_sock_hooks.broker = hook_broker;
 }

@@ -257,10 +257,12 @@ static bool same_cpu(struct sl_ep *ep)
 static bool spin(struct sl_ep *ep, struct sl_spinning *sp)
 {
 	do {
-		if (hint_hot(ep) || look_due(ep))
+		if (hint_hot(ep))
 			return true;
-	} while (sl_spin_on(sp));
-	return false;
+		if (!sl_spin_on(sp))
+			return false;
+	} while (!look_due(ep));
+	return true;
 }
 
 static int sleep_in_kernel(struct sl_ep *ep, struct epoll_event *ev, int max,

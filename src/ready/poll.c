@@ -157,10 +157,10 @@ static bool spin(struct pollset *p, struct sl_spinning *sp)
 		for (i = 0; i < p->n; i++)
 			if (p->socks[i] && sl_sock_hint(p->socks[i]))
 				return true;
-		if (look_due())
-			return true;
-	} while (sl_spin_on(sp));
-	return false;
+		if (!sl_spin_on(sp))
+			return false;
+	} while (!look_due());
+	return true;
 }
 
 static void arm(struct pollset *p)

@@ -153,6 +153,7 @@ static ssize_t send_native(struct sl_sock *s, int fd, const struct msghdr *m, in
 		return -ERESTART;
 	n = keep_errno(real_send(fd, m, flags), saved);
 	native_end(s, &s->tx_lock, &s->tx_inflight, &s->side->tx.ksent, &s->stat->tx, n);
+	s->native_full = n == -EAGAIN || (n > 0 && (size_t)n < iov_total(m));
 	return n;
 }
 
@@ -363,6 +364,8 @@ static ssize_t send_lanes(struct sl_sock *s, int fd, struct sl_src *src, size_t 
 			return n;
 		if (nonblocking(s, flags)) {
 			s->full_seq++;
+			if (atomic_load_explicit(&s->items, memory_order_relaxed))
+				sl_sock_hooks.full(s);
 			if (*sent == 0 && sl_look_kernel(s, fd))
 				continue;
 			return n;
@@ -466,6 +469,7 @@ ssize_t sl_sock_sendfile(struct sl_sock *s, int fd, int in_fd, off_t *pos, size_
 		if (!sl_sock_attached(s)) {
 			if (native_begin(s, fd, &s->tx_lock, &s->tx_inflight)) {
 				n = keep_errno(sl_real.sendfile(fd, in_fd, pos, count), saved);
+				s->native_full = n == -EAGAIN || (n > 0 && (size_t)n < count);
 				native_end(s, &s->tx_lock, &s->tx_inflight, &s->side->tx.ksent,
 					   &s->stat->tx, n);
 				return n;

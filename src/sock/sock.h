@@ -70,6 +70,7 @@ struct sl_sock {
 	bool oob;     /* urgent data was used */
 	bool forking; /* fork has taken its locks */
 	uint32_t full_seq;    /* times the program was told that there is no room */
+	bool native_full;     /* by the kernel, in its last native send */
 	uint64_t kernel_look; /* ticks: when the kernel was last asked about FIN */
 	struct sl_spin rx_spin, tx_spin;
 	void *_Atomic items; /* epoll registrations; ready/'s, under its lock */
@@ -84,6 +85,8 @@ struct sl_sock_hooks {
 	void (*detached)(struct sl_sock *s);
 	/* readiness may have changed without a byte on the socket: wake waiting instances of ours */
 	void (*kick)(struct sl_sock *s);
+	/* the program was told that there is no room: look at this socket again (no locks held) */
+	void (*full)(struct sl_sock *s);
 	/* descriptor @fd no longer stands for s (no locks held) */
 	void (*closed)(struct sl_sock *s, int fd);
 	/* offers are out: @fd of the broker is to be watched where this process sleeps (no locks held) */
