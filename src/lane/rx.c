@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* rx.c - the receiving direction; see link.h for L1 to L4 */
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include "link.h"
@@ -32,12 +31,28 @@ static void done(struct sl_link *l)
 	set_hint(l);
 }
 
-/* Drop up to @len bytes of the kernel's queue. Return: as recv. */
-static ssize_t drop(struct sl_link *l, int fd, uint64_t len)
-{
-	ssize_t n = sl_sys_recv(fd, NULL, (size_t)sl_min_u64(len, INT_MAX),
-				MSG_TRUNC | MSG_DONTWAIT);
+static uint64_t bells(const struct sl_link *l);
 
+/*
+ * Drop bells at the head of the kernel's queue. Which bytes are in the queue is looked at first, how many
+ * of them are bells after: a sender that could not send a bell takes `rung` back before it sends
+ * anything else (L1). Return: as recv; -EAGAIN nothing to drop.
+ */
+static ssize_t drop(struct sl_link *l, int fd)
+{
+	int queued = 0;
+	uint64_t len;
+	ssize_t n;
+	char byte;
+
+	if (sl_sys_ioctl(fd, FIONREAD, &queued) < 0 || queued <= 0) {
+		n = sl_sys_recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+		return n > 0 ? -EINTR : n; /* it came just now: again */
+	}
+	len = sl_min_u64(bells(l), (uint64_t)queued);
+	if (!len)
+		return -EAGAIN;
+	n = sl_sys_recv(fd, NULL, (size_t)len, MSG_TRUNC | MSG_DONTWAIT);
 	if (n > 0) {
 		l->side->rx.krcvd += (uint64_t)n;
 		l->stat->rx.bells += (uint64_t)n;
@@ -257,7 +272,9 @@ ssize_t sl_rx_recv(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, 
 		return n <= 0 ? n : recv_kernel(l, fd, sink, (size_t)n, flags);
 	}
 	while (bells(l)) {
-		n = note_kernel(l, drop(l, fd, bells(l)));
+		n = note_kernel(l, drop(l, fd));
+		if (n == -EINTR)
+			continue;
 		if (n <= 0)
 			return n;
 	}
@@ -288,9 +305,11 @@ ssize_t sl_rx_avail(struct sl_link *l, int fd, size_t enough)
 		n = allowed_before_start(l, fd, enough);
 		return n == -ERESTART ? sl_rx_avail(l, fd, enough) : n < 0 ? 0 : n;
 	}
-	while (bells(l))
-		if (note_kernel(l, drop(l, fd, bells(l))) <= 0)
+	while (bells(l)) {
+		n = note_kernel(l, drop(l, fd));
+		if (n <= 0 && n != -EINTR)
 			return 0;
+	}
 	if (sl_sys_ioctl(fd, FIONREAD, &avail) < 0 || avail < 0)
 		return 0;
 	return avail;
@@ -298,14 +317,15 @@ ssize_t sl_rx_avail(struct sl_link *l, int fd, size_t enough)
 
 int sl_rx_kernel(struct sl_link *l, int fd, bool drain)
 {
-	uint64_t n;
 	ssize_t rc;
 	char byte;
 
-	while (drain && (n = bells(l)) > 0) {
-		rc = note_kernel(l, drop(l, fd, n));
+	while (drain && bells(l)) {
+		rc = note_kernel(l, drop(l, fd));
+		if (rc == -EINTR)
+			continue;
 		if (rc == -EAGAIN)
-			return 0;
+			break;
 		if (rc < 0 && rc != -EINTR)
 			l->side->err = (int32_t)-rc;
 		if (rc <= 0)
@@ -341,7 +361,7 @@ int sl_rx_close(struct sl_link *l, bool *ring)
 	if (rc < 0)
 		return rc;
 	/* A writer that waits for room must look at its word again (L4). */
-	*ring |= atomic_load_explicit(&l->in.ctl->credit, memory_order_acquire) & SL_WANT;
+	*ring |= atomic_load_explicit(&l->in.ctl->credit, memory_order_seq_cst) & SL_WANT;
 	*ring |= sl_ring_credit(&l->in, &rx->ring, true);
 	if (rx->state == SL_RX_MEM)
 		rx->state = SL_RX_CLOSING;

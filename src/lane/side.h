@@ -57,6 +57,7 @@ struct sl_side_shm {
 	int32_t err;		  /* errno the kernel reported and we have to hand out, once */
 	uint32_t dead;		  /* the kernel reported an error or hang-up: ask it about readiness */
 	uint32_t left;		  /* the peer has published END */
+	uint32_t rdshut;	  /* the program has shut its receiving direction down */
 	struct sl_tx_side tx;
 	struct sl_rx_side rx;
 	pthread_mutex_t xlock; /* robust, process-shared; initialized when first shared */

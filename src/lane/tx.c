@@ -195,7 +195,7 @@ ssize_t sl_tx_send(struct sl_link *l, int fd, struct sl_src *src, size_t len, in
 	}
 	if (sl_likely(tx->state == SL_TX_MEM)) {
 		/* The peer is gone, or half-closed and reading on: TCP answers as TCP does. */
-		if (sl_unlikely(l->side->kfin)) {
+		if (sl_unlikely(l->side->kfin || l->side->dead)) {
 			rc = sl_tx_end(l);
 			if (rc < 0)
 				return rc;

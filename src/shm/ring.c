@@ -165,7 +165,8 @@ int sl_ring_ack_closed(const struct sl_ring *r, struct sl_ring_tx *tx)
 
 bool sl_ring_want(const struct sl_ring *r, struct sl_ring_tx *tx, size_t need)
 {
-	uint64_t v = atomic_fetch_or_explicit(&r->ctl->credit, SL_WANT, memory_order_acq_rel);
+	/* Against a reader that closes and then looks for WANT (L4): both sides in one order. */
+	uint64_t v = atomic_fetch_or_explicit(&r->ctl->credit, SL_WANT, memory_order_seq_cst);
 
 	reload_credit(tx, v);
 	if (sl_ring_room(r, tx, false) < need && !sl_ring_closed(r, tx))

@@ -140,8 +140,9 @@ static inline int sl_word_close(struct sl_word_shm *w)
 {
 	uint32_t seen = SL_EMPTY;
 
+	/* seq_cst: the closer then looks for WANT, the writer sets WANT and looks here (link.h, L4). */
 	while (!atomic_compare_exchange_weak_explicit(&w->word, &seen, SL_CLOSED,
-						      memory_order_acq_rel, memory_order_acquire)) {
+						      memory_order_seq_cst, memory_order_acquire)) {
 		if (seen == SL_CLOSED)
 			return 0;
 		if ((seen & SL_STATE_MASK) == SL_RECORD)

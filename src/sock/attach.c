@@ -155,7 +155,7 @@ static int attach_locked(struct sl_sock *s, int fd)
 
 	me = &seg.shm->side[seg.side];
 	me->pid = (uint32_t)getpid();
-	strncpy(me->program, program_invocation_short_name, sizeof(me->program) - 1);
+	memcpy(me->program, sl_stat_program, sizeof(me->program));
 	atomic_store_explicit(&me->attached, 1, memory_order_release);
 	sl_stat_reason(s, SL_WHY_PAIRED);
 	(void)sl_tx_start(&s->link, fd);
@@ -180,8 +180,9 @@ void sl_attach_try(struct sl_sock *s, int fd)
 		/* The segment may be bad, the connection is not. */
 		if (rc == SL_WHY_BAD_SEGMENT || rc == SL_WHY_BYPASSED || sl_env.verbose)
 			sl_log("connection stays on TCP: %s", sl_reason_text((unsigned)rc));
-		atomic_store(&s->offer, SL_OFFER_NEVER);
-		sl_offer_gone(s->pair);
+		/* Two processes hold it, for now. */
+		atomic_store(&s->offer, rc == SL_WHY_SHARED ? SL_OFFER_NONE : SL_OFFER_NEVER);
+		sl_offer_gone(s);
 		sl_stat_reason(s, (enum sl_reason)rc);
 	}
 }
@@ -228,7 +229,7 @@ void sl_detach_try(struct sl_sock *s, int fd)
 	sl_both_release(s, how);
 	if (!gone)
 		return;
-	sl_offer_gone(s->pair);
+	sl_offer_gone(s);
 	if (s->stat->reason == SL_WHY_NONE || s->stat->reason == SL_WHY_PAIRED)
 		sl_stat_reason(s, SL_WHY_PEER_LEFT);
 	s->call_next = s->calls + (sl_env.chaos_lanes ? 2 : 64 + s->calls);

@@ -28,7 +28,7 @@ static uint32_t in_events(struct sl_sock *s, int fd)
 
 	/* The usual case: nothing there, found without a lock. */
 	if (sl_rx_memory(&s->link) && !sl_rx_hint(&s->link) && !sd->kfin && !sd->err &&
-	    !sd->rx.fin && !sd->rx.ring.off && !sd->dead)
+	    !sd->rx.fin && !sd->rx.ring.off && !sd->dead && !sd->rdshut)
 		return 0;
 	how = sl_rx_take(s);
 	if (!how)
@@ -46,7 +46,7 @@ static uint32_t in_events(struct sl_sock *s, int fd)
 		if (k > 0 && (k & POLLRDHUP))
 			sd->kfin = 1;
 	}
-	if (sd->kfin || sd->rx.fin)
+	if (sd->kfin || sd->rx.fin || sd->rdshut)
 		ev |= IN_BITS | EPOLLRDHUP;
 	if (sd->err)
 		ev |= IN_BITS | EPOLLERR;
@@ -85,10 +85,11 @@ uint32_t sl_sock_events(struct sl_sock *s, int fd, uint32_t want)
 		ev |= in_events(s, fd);
 	if (want & OUT_BITS)
 		ev |= out_events(s, fd);
-	if (sl_unlikely(sd->tx.fin && (sd->rx.fin || sd->kfin)))
+	if (sl_unlikely(sd->tx.fin && (sd->rx.fin || sd->kfin || sd->rdshut)))
 		ev |= EPOLLHUP;
-	if (sl_unlikely(sd->dead)) {
-		int k = sl_sys_poll_now(fd, (short)(want & 0x7fff));
+	/* Once FIN has come no more bells do: errors and hang-ups are the kernel's. */
+	if (sl_unlikely(sd->dead || sd->kfin || sd->tx.fin)) {
+		int k = sl_sys_poll_now(fd, sd->dead ? (short)(want & 0x7fff) : 0);
 
 		if (k > 0)
 			ev |= (uint32_t)k;

@@ -16,12 +16,22 @@ static void linger_zero(int fd)
 	(void)sl_sys6(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, (long)&l, sizeof(l), 0);
 }
 
+static bool aborts(int fd)
+{
+	struct linger l = {0};
+	socklen_t len = sizeof(l);
+
+	return sl_sys_getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &len) == 0 && l.l_onoff &&
+	       !l.l_linger;
+}
+
 static void finish_locked(struct sl_sock *s, int fd)
 {
 	struct sl_side_shm *sd = s->side;
 	bool ring = false, unread;
 
-	unread = sl_rx_memory(&s->link) && sl_rx_avail(&s->link, fd, 1) > 0;
+	/* Both mean RST: unread data, and SO_LINGER with no time. No FIN then: a reset is no end. */
+	unread = (sl_rx_memory(&s->link) && sl_rx_avail(&s->link, fd, 1) > 0) || aborts(fd);
 	(void)sl_rx_close(&s->link, &ring);
 	if (ring)
 		(void)sl_tx_bell(&s->link, fd);
@@ -62,7 +72,7 @@ void sl_sock_finish(struct sl_sock *s, int fd)
 		s->own.holders = 1;
 		s->side = &s->own;
 		sl_map_retire(side, SL_SIDE_LEN);
-		sl_offer_gone(s->pair);
+		sl_offer_gone(s);
 	} else if (side != &s->own) {
 		atomic_fetch_sub(&side->holders, 1);
 		if (how == 2)

@@ -76,6 +76,8 @@ unsigned sl_pool_high(void);
 /* statpage.c */
 struct sl_stat_conn_shm *sl_stat_entry(unsigned index);
 void sl_stat_fork_child(void);
+extern char sl_stat_program[64]; /* as it was at start-up: setproctitle overwrites argv */
+void sl_stat_init(void);
 void sl_stat_reason(struct sl_sock *s, enum sl_reason why);
 void sl_stat_addresses(struct sl_sock *s, int fd);
 
@@ -95,7 +97,7 @@ void sl_sock_finish(struct sl_sock *s, int fd);
 /* offer.c */
 void sl_offer_out(struct sl_sock *s, int fd);
 void sl_offer_withdraw(struct sl_sock *s);
-void sl_offer_gone(uint64_t pair);
+void sl_offer_gone(const struct sl_sock *s);
 bool sl_offer_stale(const struct sl_sock *s); /* offered to a broker that is gone */
 void sl_offer_fork_child(void);
 void sl_offer_connect(void);

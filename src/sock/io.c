@@ -12,8 +12,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include "internal.h"
+#include "clock.h"
 #include "real.h"
 #include "sys.h"
+
+#define PEER_LOOK_NS 1000000
 
 /* Linux moves 2 GiB less a page in one call at most. */
 static size_t iov_total(const struct msghdr *m)
@@ -47,6 +50,10 @@ static void consider(struct sl_sock *s, int fd)
 	}
 	if (state != SL_OFFER_NONE || !worth_it(s))
 		return;
+	if (atomic_load(&s->side->holders) > 1) {
+		sl_stat_reason(s, SL_WHY_SHARED);
+		return;
+	}
 	if (s->connecting) {
 		if (!(sl_sys_poll_now(fd, POLLOUT) & POLLOUT))
 			return;
@@ -56,42 +63,64 @@ static void consider(struct sl_sock *s, int fd)
 	sl_offer_out(s, fd);
 }
 
+static void native_release(struct sl_sock *s, int how, bool tx)
+{
+	if (tx)
+		sl_tx_release(s, how);
+	else
+		sl_rx_release(s, how);
+}
+
 /*
  * Announce a native call, so that nobody attaches meanwhile.
  * Return: false: the connection is attached by now, go on by the lanes.
  */
-static bool native_begin(struct sl_sock *s, int fd, struct sl_lock *lock, uint32_t *inflight)
+static bool native_begin(struct sl_sock *s, int fd, bool tx)
 {
+	int how;
+
 	s->calls++;
 	if (sl_offer_due())
 		sl_offer_pump();
 	consider(s, fd);
 	if (s->calls == 3)
 		sl_stat_addresses(s, fd);
-	if (sl_lock(lock))
+	how = tx ? sl_tx_take(s) : sl_rx_take(s);
+	if (!how)
 		return true; /* a handler inside a call of ours: the count is off by this one */
 	if (sl_sock_attached(s)) {
-		sl_unlock(lock);
+		native_release(s, how, tx);
 		return false;
 	}
-	++*inflight;
-	sl_unlock(lock);
+	if (tx)
+		s->tx_inflight++;
+	else
+		s->rx_inflight++;
+	native_release(s, how, tx);
 	return true;
 }
 
-static void native_end(struct sl_sock *s, struct sl_lock *lock, uint32_t *inflight,
-		       uint64_t *count, struct sl_stat_dir_shm *st, ssize_t n)
+static void native_end(struct sl_sock *s, bool tx, ssize_t n)
 {
-	if (sl_lock(lock))
+	struct sl_stat_dir_shm *st = tx ? &s->stat->tx : &s->stat->rx;
+	int how = tx ? sl_tx_take(s) : sl_rx_take(s);
+
+	if (!how)
 		return;
-	--*inflight;
+	if (tx)
+		s->tx_inflight--;
+	else
+		s->rx_inflight--;
 	if (n > 0) {
-		*count += (uint64_t)n;
+		if (tx)
+			s->side->tx.ksent += (uint64_t)n;
+		else
+			s->side->rx.krcvd += (uint64_t)n;
 		s->bytes += (uint64_t)n;
 		st->bytes_tcp += (uint64_t)n;
 		st->messages++;
 	}
-	sl_unlock(lock);
+	native_release(s, how, tx);
 }
 
 static ssize_t real_recv(int fd, struct msghdr *m, int flags)
@@ -101,7 +130,7 @@ static ssize_t real_recv(int fd, struct msghdr *m, int flags)
 			       sl_real.read(fd, m->msg_iov->iov_base, m->msg_iov->iov_len) :
 			       sl_real.readv(fd, m->msg_iov, (int)m->msg_iovlen);
 	if (m->msg_iovlen == 1 && !m->msg_name && !m->msg_control && !(flags & MSG_OOB)) {
-		m->msg_flags = 0; /* as recvmsg on TCP leaves them */
+		m->msg_flags = flags & MSG_CMSG_CLOEXEC; /* as recvmsg on TCP leaves them */
 		m->msg_controllen = 0;
 		return sl_real.recv(fd, m->msg_iov->iov_base, m->msg_iov->iov_len, flags);
 	}
@@ -134,11 +163,10 @@ static ssize_t recv_native(struct sl_sock *s, int fd, struct msghdr *m, int flag
 	int saved = errno;
 	ssize_t n;
 
-	if (!native_begin(s, fd, &s->rx_lock, &s->rx_inflight))
+	if (!native_begin(s, fd, false))
 		return -ERESTART;
 	n = keep_errno(real_recv(fd, m, flags), saved);
-	native_end(s, &s->rx_lock, &s->rx_inflight, &s->side->rx.krcvd, &s->stat->rx,
-		   flags & (MSG_PEEK | MSG_OOB) ? 0 : n);
+	native_end(s, false, flags & (MSG_PEEK | MSG_OOB) ? 0 : n);
 	if (n == 0 && !(flags & MSG_PEEK) && iov_total(m))
 		s->side->kfin = 1;
 	return n;
@@ -149,10 +177,10 @@ static ssize_t send_native(struct sl_sock *s, int fd, const struct msghdr *m, in
 	int saved = errno;
 	ssize_t n;
 
-	if (!native_begin(s, fd, &s->tx_lock, &s->tx_inflight))
+	if (!native_begin(s, fd, true))
 		return -ERESTART;
 	n = keep_errno(real_send(fd, m, flags), saved);
-	native_end(s, &s->tx_lock, &s->tx_inflight, &s->side->tx.ksent, &s->stat->tx, n);
+	native_end(s, true, n);
 	s->native_full = n == -EAGAIN || (n > 0 && (size_t)n < iov_total(m));
 	return n;
 }
@@ -198,12 +226,15 @@ static ssize_t at_end(struct sl_sock *s)
 		sd->err = 0;
 		sd->kfin = 1;
 		/* A dead peer that had read everything: its unread bells made the kernel say RST. */
-		if (err == ECONNRESET && sl_rx_memory(&s->link) && !sl_link_unread(&s->link))
-			return 0;
+		if (err == ECONNRESET && sl_rx_memory(&s->link) && !sl_link_unread(&s->link) &&
+		    !sl_ring_closed(&s->link.out, &sd->tx.ring))
+			return 0; /* a reset that was meant has closed the lane */
 		return -err;
 	}
 	if (!sd->kfin)
 		return -EAGAIN;
+	if (sd->rdshut)
+		return 0;
 	if (sl_rx_memory(&s->link) && !sd->rx.fin && sl_link_unread(&s->link) && !sd->dead) {
 		/* It died with our bytes unread: TCP would have sent RST. */
 		sd->dead = 1;
@@ -252,7 +283,7 @@ static bool nonblocking(const struct sl_sock *s, int flags)
 static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_t want, int flags)
 {
 	struct sl_sink whole = *sink;
-	size_t got = 0, least = flags & MSG_WAITALL ? want : 1;
+	size_t got = 0, least = flags & MSG_WAITALL ? want : sl_min_size(s->lowat, want);
 	ssize_t n;
 
 	for (;;) {
@@ -263,7 +294,7 @@ static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_
 		n = recv_step(s, fd, sink, want - got, flags);
 		if (n > 0)
 			got += (size_t)n;
-		if (got >= least || n == 0)
+		if (got >= least || n == 0 || (got && (flags & MSG_PEEK)))
 			break;
 		if (n > 0 && !(flags & MSG_PEEK))
 			continue;
@@ -285,6 +316,17 @@ static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_
 	return n;
 }
 
+/* recv() of no bytes waits for some, like any other. */
+static ssize_t recv_nothing(struct sl_sock *s, int fd, int flags)
+{
+	char byte;
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+	struct sl_sink sink = {.iov = &iov, .iovcnt = 1, .fd = -1};
+	ssize_t n = recv_lanes(s, fd, &sink, 1, (flags & ~MSG_WAITALL) | MSG_PEEK);
+
+	return n > 0 ? 0 : n;
+}
+
 ssize_t sl_sock_recv(struct sl_sock *s, int fd, struct msghdr *m, int flags)
 {
 	struct sl_sink sink = {.iov = m->msg_iov, .iovcnt = (int)m->msg_iovlen, .fd = -1};
@@ -303,9 +345,9 @@ ssize_t sl_sock_recv(struct sl_sock *s, int fd, struct msghdr *m, int flags)
 		if (sl_unlikely(!want && (flags & SL_CALL_READ)))
 			return 0;
 		sink.discard = flags & MSG_TRUNC && !(flags & MSG_PEEK);
-		n = want ? recv_lanes(s, fd, &sink, want, flags) : 0;
+		n = want ? recv_lanes(s, fd, &sink, want, flags) : recv_nothing(s, fd, flags);
 	} while (sl_unlikely(n == -ERESTART));
-	m->msg_flags = 0;
+	m->msg_flags = flags & MSG_CMSG_CLOEXEC;
 	m->msg_controllen = 0;
 	if (m->msg_name)
 		m->msg_namelen = 0;
@@ -321,10 +363,28 @@ static ssize_t broken_pipe(int flags)
 	return -EPIPE;
 }
 
+/*
+ * A peer that was killed awake has closed nothing and will take nothing: only the kernel knows. Where it leaves what
+ * we sent for PEER_LOOK_NS, the kernel is asked.
+ */
+static void look_for_peer(struct sl_sock *s, int fd)
+{
+	uint64_t now = sl_ticks();
+
+	if (now - s->peer_look < sl_ticks_of_ns(PEER_LOOK_NS))
+		return;
+	s->peer_look = now;
+	if (!s->side->kfin && sl_link_unread(&s->link))
+		(void)sl_look_kernel(s, fd);
+}
+
 static ssize_t send_step(struct sl_sock *s, int fd, struct sl_src *src, size_t len, int flags)
 {
 	ssize_t n;
-	int how = sl_tx_take(s);
+	int how;
+
+	look_for_peer(s, fd);
+	how = sl_tx_take(s);
 
 	if (sl_unlikely(!how))
 		return -EDEADLK;
@@ -335,6 +395,9 @@ static ssize_t send_step(struct sl_sock *s, int fd, struct sl_src *src, size_t l
 	else if (sl_unlikely(s->side->err)) {
 		n = -s->side->err;
 		s->side->err = 0;
+	} else if (sl_unlikely(s->side->kfin && sl_link_unread(&s->link) &&
+			       !sl_ring_closed(&s->link.out, &s->side->tx.ring))) {
+		n = -EPIPE; /* it died with our bytes unread: the kernel would have had RST by now */
 	} else
 		n = sl_tx_send(&s->link, fd, src, len, flags & (MSG_MORE | MSG_EOR | MSG_CONFIRM));
 	sl_tx_release(s, how);
@@ -426,7 +489,9 @@ ssize_t sl_sock_send(struct sl_sock *s, int fd, const struct msghdr *m, int flag
 	}
 	want = iov_total(m);
 	if (!want)
-		return s->side->tx.fin && !(flags & SL_CALL_READ) ? broken_pipe(flags) : 0;
+		return s->side->tx.fin && (m->msg_iovlen == 1 || !(flags & SL_CALL_READ)) ?
+			       broken_pipe(flags) :
+			       0;
 	for (;;) {
 		n = send_lanes(s, fd, &src, want, flags, &sent);
 		if (sl_likely(n != -ERESTART))
@@ -467,11 +532,10 @@ ssize_t sl_sock_sendfile(struct sl_sock *s, int fd, int in_fd, off_t *pos, size_
 	count = sl_min_size(count, 0x7ffff000);
 	for (;;) {
 		if (!sl_sock_attached(s)) {
-			if (native_begin(s, fd, &s->tx_lock, &s->tx_inflight)) {
+			if (native_begin(s, fd, true)) {
 				n = keep_errno(sl_real.sendfile(fd, in_fd, pos, count), saved);
 				s->native_full = n == -EAGAIN || (n > 0 && (size_t)n < count);
-				native_end(s, &s->tx_lock, &s->tx_inflight, &s->side->tx.ksent,
-					   &s->stat->tx, n);
+				native_end(s, true, n);
 				return n;
 			}
 		}
@@ -490,11 +554,10 @@ ssize_t sl_sock_splice_in(struct sl_sock *s, int fd, int pipe_fd, size_t len, un
 
 	for (;;) {
 		if (!sl_sock_attached(s)) {
-			if (native_begin(s, fd, &s->tx_lock, &s->tx_inflight)) {
+			if (native_begin(s, fd, true)) {
 				n = keep_errno(sl_real.splice(pipe_fd, NULL, fd, NULL, len, flags),
 					       saved);
-				native_end(s, &s->tx_lock, &s->tx_inflight, &s->side->tx.ksent,
-					   &s->stat->tx, n);
+				native_end(s, true, n);
 				return n;
 			}
 		}
@@ -520,11 +583,10 @@ ssize_t sl_sock_splice_out(struct sl_sock *s, int fd, int pipe_fd, size_t len, u
 
 	for (;;) {
 		if (!sl_sock_attached(s)) {
-			if (native_begin(s, fd, &s->rx_lock, &s->rx_inflight)) {
+			if (native_begin(s, fd, false)) {
 				n = keep_errno(sl_real.splice(fd, NULL, pipe_fd, NULL, len, flags),
 					       saved);
-				native_end(s, &s->rx_lock, &s->rx_inflight, &s->side->rx.krcvd,
-					   &s->stat->rx, n);
+				native_end(s, false, n);
 				return n;
 			}
 		}

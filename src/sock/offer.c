@@ -180,9 +180,9 @@ void sl_offer_out(struct sl_sock *s, int fd)
 		sl_sock_hooks.broker(rc);
 }
 
-static void send_note(enum sl_msg_type type, uint64_t id, uint64_t pair)
+static void send_note(enum sl_msg_type type, uint64_t id, uint64_t pair, uint32_t side)
 {
-	struct sl_msg m = {.type = type, .id = id, .pair = pair};
+	struct sl_msg m = {.type = type, .id = id, .pair = pair, .side = side};
 
 	if (sl_lock(&br.lock))
 		return;
@@ -209,18 +209,18 @@ void sl_offer_withdraw(struct sl_sock *s)
 	if (was == SL_OFFER_OUT) {
 		if (s->offer_gen == br.gen) {
 			atomic_fetch_sub(&br.out, 1);
-			send_note(SL_MSG_WITHDRAW, s->offer_id, 0);
+			send_note(SL_MSG_WITHDRAW, s->offer_id, 0, 0);
 		}
 	} else if (was == SL_OFFER_PAIRED) {
 		sl_offer_drop_pair(s);
-		send_note(SL_MSG_GONE, 0, s->pair);
+		send_note(SL_MSG_GONE, 0, s->pair, s->pair_side);
 	}
 	s->offer_id = 0;
 }
 
-void sl_offer_gone(uint64_t pair)
+void sl_offer_gone(const struct sl_sock *s)
 {
-	send_note(SL_MSG_GONE, 0, pair);
+	send_note(SL_MSG_GONE, 0, s->pair, s->pair_side);
 }
 
 /* The socket that an answer is for, with a reference, if it still waits for it. */
@@ -327,7 +327,8 @@ static int pump_one(struct sl_sock **attach)
 			else
 				sl_sock_put(s);
 		} else if (m.type == SL_MSG_PAIRED) {
-			struct sl_msg gone = {.type = SL_MSG_GONE, .pair = m.pair};
+			struct sl_msg gone = {
+				.type = SL_MSG_GONE, .pair = m.pair, .side = m.side};
 
 			(void)sl_msg_send(broker_fd(), &gone, NULL, 0);
 		}

@@ -11,6 +11,7 @@
 void sl_sock_init(void)
 {
 	sl_fdtab_init();
+	sl_stat_init();
 }
 
 /* The entry's own reference and the descriptor it stood for are gone. */
@@ -143,6 +144,9 @@ int sl_sock_shutdown(struct sl_sock *s, int fd, int how)
 {
 	bool ring = false;
 	int took, rc, saved = errno;
+
+	if (how == SHUT_RD || how == SHUT_RDWR)
+		s->side->rdshut = 1;
 
 	if (how == SHUT_WR || how == SHUT_RDWR) {
 		took = sl_both_take(s);

@@ -18,7 +18,13 @@
 #define PAGE_LEN (sizeof(struct sl_stat_hdr_shm) + SL_SOCK_MAX * sizeof(struct sl_stat_conn_shm))
 
 struct sl_stat_hdr_shm *sl_stat_page;
+char sl_stat_program[64];
 static struct sl_lock lock;
+
+void sl_stat_init(void)
+{
+	strncpy(sl_stat_program, program_invocation_short_name, sizeof(sl_stat_program) - 1);
+}
 
 static int make_file(void)
 {
@@ -44,7 +50,7 @@ static void fill_header(struct sl_stat_hdr_shm *h)
 	h->pid = (uint32_t)getpid();
 	h->entry_len = sizeof(struct sl_stat_conn_shm);
 	h->entry_max = SL_SOCK_MAX;
-	strncpy(h->program, program_invocation_short_name, sizeof(h->program) - 1);
+	memcpy(h->program, sl_stat_program, sizeof(h->program));
 }
 
 /* Map a new page, at @at if that is not NULL. */
@@ -83,6 +89,25 @@ struct sl_stat_conn_shm *sl_stat_entry(unsigned index)
 }
 
 /*
+ * The parent went on while we copied: it may have closed a connection that is ours now, and given its
+ * entry to another.
+ */
+static void own_entries(void)
+{
+	struct sl_sock *s;
+	unsigned i;
+
+	for (i = 0; (s = sl_pool_at(i)); i++) {
+		if (!atomic_load(&s->refs) || !s->stat || s->fd < 0)
+			continue;
+		s->stat->used = 1;
+		s->stat->fd = s->fd;
+		s->stat->local.family = s->stat->peer.family = 0;
+		sl_stat_addresses(s, s->fd);
+	}
+}
+
+/*
  * The child's own page takes the place of the parent's, at the same address, so that the sockets' pointers
  * into it stay good.
  */
@@ -108,6 +133,7 @@ void sl_stat_fork_child(void)
 		memcpy(sl_stat_page + 1, (struct sl_stat_hdr_shm *)copy + 1, len - sizeof(*old));
 		munmap(copy, len);
 	}
+	own_entries();
 }
 
 void sl_stat_reason(struct sl_sock *s, enum sl_reason why)
