@@ -38,7 +38,7 @@ void sl_unlock_slow(struct sl_lock *l);
  * sl_lock() - take the lock
  * Return: 0; -EDEADLK this thread holds it (we are in a signal handler).
  */
-static inline int sl_lock(struct sl_lock *l)
+static inline __attribute__((always_inline)) int sl_lock(struct sl_lock *l)
 {
 	uint32_t seen = 0, tid = sl_tid();
 
@@ -55,7 +55,7 @@ static inline int sl_lock(struct sl_lock *l)
 	return sl_lock_slow(l, tid);
 }
 
-static inline void sl_unlock(struct sl_lock *l)
+static inline __attribute__((always_inline)) void sl_unlock(struct sl_lock *l)
 {
 	if (__libc_single_threaded) {
 		atomic_signal_fence(memory_order_seq_cst);

@@ -33,8 +33,11 @@ static void watch_broker(struct sl_ep *ep, int fd)
 {
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = SL_TAG_BROKER};
 
-	if (fd >= 0)
-		(void)raw_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
+	if (fd < 0 || (ep->broker_fd == fd && ep->broker_gen == sl_offer_generation()))
+		return;
+	ep->broker_fd = fd;
+	ep->broker_gen = sl_offer_generation();
+	(void)raw_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
 }
 
 void sl_ready_epoll_created(int epfd)
@@ -61,17 +64,26 @@ static void report_anew(struct sl_item *it)
 	sl_unlock(&it->ep->lock);
 }
 
+/* Why a socket registered so has to stay on TCP; SL_WHY_NONE: it need not. */
+static enum sl_reason refusal(const struct sl_ep *ep, const struct epoll_event *ev)
+{
+	return ep->inherited			? SL_WHY_EPOLL_SHARED :
+	       ep->nested			? SL_WHY_EPOLL_NESTED :
+	       (ev->events & EPOLLEXCLUSIVE) ? SL_WHY_EPOLL_EXCLUSIVE :
+						  SL_WHY_NONE;
+}
+
 static int promote_item(struct sl_item *it, struct sl_sock *s)
 {
 	int rc;
 
-	if (it->want.events & EPOLLEXCLUSIVE || it->ep->inherited)
-		return -EBUSY;
 	if (atomic_load(&it->promoted))
 		return 0;
+	if (refusal(it->ep, &it->want))
+		return -(int)refusal(it->ep, &it->want);
 	rc = our_ctl(it, EPOLL_CTL_MOD);
 	if (rc < 0)
-		return rc == -ENOENT || rc == -EBADF ? 0 : rc;
+		return rc == -ENOENT || rc == -EBADF ? 0 : -SL_WHY_EPOLL_EXCLUSIVE;
 	/* A program that waits for room in the kernel's queue is told of room in the ring instead. */
 	it->full_seq = s->full_seq - s->native_full;
 	sl_item_link(it, s);
@@ -101,7 +113,7 @@ static int add_tracked(struct sl_ep *ep, struct sl_sock *s, int fd, struct epoll
 		return -ENOMEM;
 	/* With the locks of a socket held it is neither promoted nor demoted meanwhile. */
 	how = sl_lock(&s->rx_lock);
-	if (sl_sock_attached(s) && !ep->inherited && !(ev->events & EPOLLEXCLUSIVE)) {
+	if (sl_sock_attached(s) && !refusal(ep, ev)) {
 		rc = our_ctl(it, EPOLL_CTL_ADD);
 		if (rc == 0) {
 			sl_item_link(it, s);
@@ -128,9 +140,8 @@ static int ctl_add(struct sl_ep *ep, int fd, struct epoll_event *ev)
 	int rc;
 
 	if (s) {
-		if (ep->inherited || (ev->events & EPOLLEXCLUSIVE))
-			sl_sock_refuse(s, fd,
-				       ep->inherited ? SL_WHY_EPOLL_SHARED : SL_WHY_EPOLL_EXCLUSIVE);
+		if (refusal(ep, ev))
+			sl_sock_refuse(s, fd, refusal(ep, ev));
 		rc = add_tracked(ep, s, fd, ev);
 		sl_sock_put(s);
 		watch_broker(ep, sl_hidden_get(SL_HIDDEN_BROKER));

@@ -37,7 +37,7 @@ static uint32_t report(struct sl_item *it)
 
 	if (it->disabled)
 		return 0;
-	ev = sl_sock_events(s, it->fd, it->want.events & ~(uint32_t)(EPOLLET | EPOLLONESHOT));
+	ev = sl_sock_events(s, s->fd, it->want.events & ~(uint32_t)(EPOLLET | EPOLLONESHOT));
 	if (!ev)
 		return 0;
 	if (it->want.events & EPOLLET) {
@@ -118,10 +118,9 @@ static void kernel_event(struct sl_item *it, uint32_t events)
 
 	if (!atomic_load(&it->promoted) || !(s = it->sock))
 		return;
-	if (events & (EPOLLRDHUP | EPOLLHUP))
-		s->side->kfin = 1;
-	if (events & (EPOLLERR | EPOLLHUP))
-		s->side->dead = 1;
+	if (s->side->kfin)
+		events &= ~(uint32_t)EPOLLRDHUP; /* known: no new edge */
+	sl_sock_kernel_event(s, s->fd, events);
 	if (!sl_rx_memory(&s->link))
 		it->kernel_edge |= events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
 	else
@@ -186,14 +185,14 @@ void sl_ep_arm_all(struct sl_ep *ep)
 			sl_sock_arm(it->sock, it->fd, it->want.events, false);
 }
 
-/* Others sleep on this instance, or the kernel polls it: leave nothing that no bell will tell of. */
+/* Others sleep on this instance: leave nothing that no bell will tell of. */
 static void hand_over(struct sl_ep *ep)
 {
 	struct sl_item *it, *next;
 	struct epoll_event ev;
 	uint32_t left;
 
-	if (!atomic_load(&ep->sleepers) && !ep->nested)
+	if (!atomic_load(&ep->sleepers))
 		return;
 	if (sl_lock(&ep->lock))
 		return;
@@ -218,8 +217,14 @@ static void hand_over(struct sl_ep *ep)
 
 void sl_ep_polled(struct sl_ep *ep)
 {
+	if (ep->nested)
+		return;
+	/*
+	 * The kernel would have to know when there is something in a ring, and stop saying so when there is
+	 * not: a bell can do the first only.
+	 */
 	ep->nested = true;
-	hand_over(ep);
+	sl_items_refuse(ep, SL_WHY_EPOLL_NESTED);
 }
 
 /* Rings first, then the kernel if it is due. Return: events, 0 none; -errno. */
@@ -261,7 +266,7 @@ static bool spin(struct sl_ep *ep, struct sl_spinning *sp)
 			return true;
 		if (!sl_spin_on(sp))
 			return false;
-	} while (!look_due(ep));
+	} while (!sl_spin_tick(sp) || !look_due(ep));
 	return true;
 }
 

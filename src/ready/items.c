@@ -199,10 +199,33 @@ void sl_item_drop(struct sl_item *it)
 
 void sl_items_drop_fd(int fd)
 {
-	struct sl_item **h = head(fd, false);
+	struct sl_item **h = head(fd, false), *it;
 
-	while (h && *h)
-		sl_item_drop(*h);
+	while (h && (it = *h)) {
+		if (atomic_load(&it->promoted) && it->sock && atomic_load(&it->sock->nfds) > 0) {
+			/* Another descriptor stands for the file: its registration lives on, as in Linux. */
+			if (sl_lock(&reg))
+				return;
+			unlink_fd(it);
+			sl_unlock(&reg);
+		} else {
+			sl_item_drop(it);
+		}
+	}
+}
+
+void sl_items_refuse(struct sl_ep *ep, enum sl_reason why)
+{
+	struct sl_item *it;
+	struct sl_sock *s;
+	uint32_t i;
+
+	for (i = 0; i < high; i++) {
+		it = &chunks[i / CHUNK][i % CHUNK];
+		s = it->sock;
+		if (it->used && it->ep == ep && s && atomic_load(&it->promoted))
+			sl_sock_refuse(s, s->fd, why);
+	}
 }
 
 void sl_items_drop_ep(struct sl_ep *ep)

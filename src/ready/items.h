@@ -57,6 +57,8 @@ struct sl_ep {
 	_Atomic int32_t nfds;
 	struct sl_item *hot; /* circular */
 	uint32_t nhot;
+	int broker_fd;	     /* the broker connection that it watches */
+	uint32_t broker_gen;
 	uint64_t kernel_look; /* ticks */
 	bool from_kernel; /* the last events came from the kernel: look there first */
 	struct sl_spin spin;
@@ -114,5 +116,6 @@ void sl_ep_kick(struct sl_ep *ep, struct sl_item *it);
 void sl_ep_arm_all(struct sl_ep *ep);
 /* for poll() on an instance */
 void sl_ep_polled(struct sl_ep *ep);
+void sl_items_refuse(struct sl_ep *ep, enum sl_reason why); /* its promoted sockets: back to TCP */
 
 #endif

@@ -99,10 +99,7 @@ static int take_kernel(struct pollset *p)
 			p->fds[i].revents = r;
 			ready += r != 0;
 		} else {
-			if (r & (POLLRDHUP | POLLHUP))
-				p->socks[i]->side->kfin = 1;
-			if (r & (POLLERR | POLLHUP))
-				p->socks[i]->side->dead = 1;
+			sl_sock_kernel_event(p->socks[i], p->fds[i].fd, (uint16_t)r);
 			if (r & POLLNVAL) {
 				p->fds[i].revents = POLLNVAL;
 				ready++;
@@ -159,7 +156,7 @@ static bool spin(struct pollset *p, struct sl_spinning *sp)
 				return true;
 		if (!sl_spin_on(sp))
 			return false;
-	} while (!look_due());
+	} while (!sl_spin_tick(sp) || !look_due());
 	return true;
 }
 

@@ -54,7 +54,8 @@
 	X(PEER_REFUSED, "the peer refused")                                                        \
 	X(FINISHED, "closing")                                                                     \
 	X(SHUT_PEER, "the peer has finished sending")                                              \
-	X(CONNECTING, "not connected yet")
+	X(CONNECTING, "not connected yet")                                                         \
+	X(EPOLL_NESTED, "in an epoll instance that is itself polled")
 
 enum sl_reason {
 #define X(name, text) SL_WHY_##name,

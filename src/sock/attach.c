@@ -117,6 +117,7 @@ static int attach_locked(struct sl_sock *s, int fd)
 	struct sl_side_shm *old = s->side, *side;
 	struct sl_seg_side_shm *me;
 	struct sl_seg seg;
+	int refused;
 
 	if (s->rx_inflight || s->tx_inflight) {
 		sl_stat_reason(s, SL_WHY_THREADS);
@@ -140,10 +141,11 @@ static int attach_locked(struct sl_sock *s, int fd)
 	side->tx.ksent = old->tx.ksent;
 	side->rx.krcvd = old->rx.krcvd;
 	sl_link_init(&s->link, &seg, side, s->stat);
-	if (sl_sock_hooks.attaching && sl_sock_hooks.attaching(s) < 0) {
+	refused = sl_sock_hooks.attaching ? sl_sock_hooks.attaching(s) : 0;
+	if (refused < 0) {
 		sl_seg_detach(&seg);
 		sl_map_retire(side, SL_SIDE_LEN);
-		return SL_WHY_EPOLL_EXCLUSIVE;
+		return -refused;
 	}
 	s->side = side;
 	if (old != &s->own)

@@ -94,7 +94,33 @@ uint32_t sl_sock_events(struct sl_sock *s, int fd, uint32_t want)
 		if (k > 0)
 			ev |= (uint32_t)k;
 	}
+	if (sl_unlikely(want & EPOLLPRI) && sl_sys_poll_now(fd, POLLPRI) == POLLPRI)
+		ev |= EPOLLPRI;
 	return ev & want;
+}
+
+void sl_sock_kernel_event(struct sl_sock *s, int fd, uint32_t events)
+{
+	struct sl_side_shm *sd = s->side;
+	int err = 0, how;
+	socklen_t len = sizeof(err);
+
+	if (events & (EPOLLRDHUP | EPOLLHUP))
+		sd->kfin = 1;
+	if (!(events & (EPOLLERR | EPOLLHUP)))
+		return;
+	how = sl_rx_take(s);
+	if (!how)
+		return;
+	if ((events & EPOLLERR) &&
+	    sl_sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err) {
+		if (sl_error_is_end(s, err))
+			sd->kfin = 1;
+		else
+			sd->err = err;
+	}
+	sd->dead = 1;
+	sl_rx_release(s, how);
 }
 
 uint64_t sl_sock_edge(struct sl_sock *s)
@@ -107,7 +133,7 @@ uint64_t sl_sock_edge(struct sl_sock *s)
 		return 0;
 	if (sl_sock_attached(s) && sl_rx_memory(&s->link))
 		(void)sl_ring_scan(&s->link.in, &sd->rx.ring);
-	edge = sd->rx.ring.end + sd->kfin + sd->rx.fin + sd->dead;
+	edge = sd->rx.ring.end + (sd->kfin || sd->rx.fin) + sd->dead;
 	sl_rx_release(s, how);
 	return edge;
 }

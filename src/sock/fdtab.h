@@ -24,7 +24,7 @@ typedef _Atomic(uintptr_t) sl_fd_entry;
 
 extern sl_fd_entry *sl_fdtab[SL_FD_MAX / SL_FD_CHUNK];
 
-static inline uintptr_t sl_fdtab_load(int fd)
+static inline __attribute__((always_inline)) uintptr_t sl_fdtab_load(int fd)
 {
 	if (sl_unlikely((unsigned)fd >= SL_FD_MAX))
 		return 0;

@@ -107,6 +107,9 @@ void sl_offer_drop_pair(struct sl_sock *s);
 int sl_wait_in(struct sl_sock *s, int fd);
 int sl_wait_out(struct sl_sock *s, int fd, size_t need);
 
+/* a reset that a dead peer's unread bells caused, when it had read all our bytes: an end of file */
+bool sl_error_is_end(const struct sl_sock *s, int err);
+
 /* look at the kernel for FIN and errors now and then while the ring is empty */
 bool sl_look_kernel(struct sl_sock *s, int fd);
 

@@ -83,8 +83,6 @@ static bool native_begin(struct sl_sock *s, int fd, bool tx)
 	if (sl_offer_due())
 		sl_offer_pump();
 	consider(s, fd);
-	if (s->calls == 3)
-		sl_stat_addresses(s, fd);
 	how = tx ? sl_tx_take(s) : sl_rx_take(s);
 	if (!how)
 		return true; /* a handler inside a call of ours: the count is off by this one */
@@ -216,6 +214,13 @@ static void after(struct sl_sock *s, int fd)
 		sl_stat_reason(s, SL_WHY_NONE);
 }
 
+bool sl_error_is_end(const struct sl_sock *s, int err)
+{
+	/* A reset that was meant has closed the lane first (finish.c). */
+	return err == ECONNRESET && sl_rx_memory(&s->link) && !sl_link_unread(&s->link) &&
+	       !sl_ring_closed(&s->link.out, &s->side->tx.ring);
+}
+
 /* The ring is empty. Has the connection ended? Return: 0 end of file; -errno; -EAGAIN it goes on. */
 static ssize_t at_end(struct sl_sock *s)
 {
@@ -225,19 +230,15 @@ static ssize_t at_end(struct sl_sock *s)
 	if (err) {
 		sd->err = 0;
 		sd->kfin = 1;
-		/* A dead peer that had read everything: its unread bells made the kernel say RST. */
-		if (err == ECONNRESET && sl_rx_memory(&s->link) && !sl_link_unread(&s->link) &&
-		    !sl_ring_closed(&s->link.out, &sd->tx.ring))
-			return 0; /* a reset that was meant has closed the lane */
-		return -err;
+		return sl_error_is_end(s, err) ? 0 : -err;
 	}
 	if (!sd->kfin)
 		return -EAGAIN;
 	if (sd->rdshut)
 		return 0;
-	if (sl_rx_memory(&s->link) && !sd->rx.fin && sl_link_unread(&s->link) && !sd->dead) {
-		/* It died with our bytes unread: TCP would have sent RST. */
-		sd->dead = 1;
+	if (sl_rx_memory(&s->link) && !sd->rx.fin && sl_link_unread(&s->link)) {
+		/* It died with our bytes unread: TCP would have sent RST. Told once. */
+		sd->rdshut = 1;
 		return -ECONNRESET;
 	}
 	return 0;

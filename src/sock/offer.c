@@ -356,6 +356,11 @@ void sl_offer_pump(void)
 	} while (more);
 }
 
+uint32_t sl_offer_generation(void)
+{
+	return br.gen;
+}
+
 bool sl_offer_waiting(void)
 {
 	return atomic_load_explicit(&br.out, memory_order_relaxed) != 0;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* opt.c - options and ioctls: the kernel keeps them, we take notice of the few that concern the lanes */
 #include <fcntl.h>
-#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -130,40 +129,15 @@ static int unread(struct sl_sock *s, int fd, int *out)
 	return 0;
 }
 
-/* What the peer has not taken: in the ring, as far as its hint goes, or in the kernel's queue. */
-static int unsent(struct sl_sock *s, int fd, int *out)
-{
-	int how, kernel = 0;
-	uint64_t ring = 0;
-
-	if (sl_sys_ioctl(fd, SIOCOUTQ, &kernel) < 0)
-		kernel = 0;
-	how = sl_tx_take(s);
-	if (!how)
-		return -EAGAIN;
-	if (sl_sock_attached(s) && s->side->tx.state == SL_TX_MEM) {
-		ring = s->side->tx.ring.pos -
-		       atomic_load_explicit(&s->link.out.ctl->consumed, memory_order_relaxed);
-		if (ring > s->link.out.len)
-			ring = 0;
-	}
-	sl_tx_release(s, how);
-	*out = kernel + (int)ring;
-	return 0;
-}
-
 int sl_sock_ioctl(struct sl_sock *s, int fd, unsigned long req, void *arg)
 {
 	int rc, saved = errno;
 
-	if (sl_sock_attached(s) && arg) {
-		if (req == FIONREAD) {
-			rc = unread(s, fd, arg);
-			if (rc != -ERESTART)
-				return rc;
-		}
-		if (req == SIOCOUTQ)
-			return unsent(s, fd, arg);
+	/* SIOCOUTQ needs nothing: what is in the ring the peer's receive buffer has. */
+	if (sl_sock_attached(s) && arg && req == FIONREAD) {
+		rc = unread(s, fd, arg);
+		if (rc != -ERESTART)
+			return rc;
 	}
 	rc = keep(sl_real.ioctl(fd, req, arg), saved);
 	if (rc >= 0 && (req == FIONBIO || req == FIOASYNC))

@@ -80,7 +80,7 @@ struct sl_sock {
 
 /* What ready/ wants to know. Called with both locks held unless said otherwise. */
 struct sl_sock_hooks {
-	/* about to attach: the kernel's epoll registrations become ours. -errno: do not. */
+	/* about to attach: the kernel's epoll registrations become ours. < 0: do not; minus an sl_reason */
 	int (*attaching)(struct sl_sock *s);
 	/* back on TCP: the program's own registrations again */
 	void (*detached)(struct sl_sock *s);
@@ -196,6 +196,11 @@ void sl_sock_refuse(struct sl_sock *s, int fd, enum sl_reason why);
 uint32_t sl_sock_events(struct sl_sock *s, int fd, uint32_t want);
 
 /**
+ * sl_sock_kernel_event() - the kernel reported these events for @fd: note ends and errors
+ */
+void sl_sock_kernel_event(struct sl_sock *s, int fd, uint32_t events);
+
+/**
  * sl_sock_edge() - the input edge: grows when something new has arrived since
  */
 uint64_t sl_sock_edge(struct sl_sock *s);
@@ -234,6 +239,7 @@ bool sl_sock_same_cpu(struct sl_sock *s);
 bool sl_offer_due(void);
 void sl_offer_pump(void);
 bool sl_offer_waiting(void); /* offers are out */
+uint32_t sl_offer_generation(void); /* which connection to the broker this is */
 
 extern struct sl_stat_hdr_shm *sl_stat_page; /* NULL until something is tracked */
 
@@ -256,7 +262,7 @@ void sl_sock_credentials(void);
 
 /* --- inline --- */
 
-static inline struct sl_sock *sl_sock_get(int fd)
+static inline __attribute__((always_inline)) struct sl_sock *sl_sock_get(int fd)
 {
 	uintptr_t e = sl_fdtab_load(fd);
 	struct sl_sock *s;
@@ -278,7 +284,7 @@ static inline struct sl_sock *sl_sock_get(int fd)
 	return NULL;
 }
 
-static inline void sl_sock_put(struct sl_sock *s)
+static inline __attribute__((always_inline)) void sl_sock_put(struct sl_sock *s)
 {
 	uint32_t left;
 

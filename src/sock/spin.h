@@ -22,6 +22,7 @@
 #include "sys.h"
 
 #define SL_SPIN_YIELD_LOOKS 64	   /* looks between two yields */
+#define SL_SPIN_CLOCK_LOOKS 8	   /* looks between two readings of the clock */
 #define SL_SPIN_LONG_NS	    100000 /* a yield that took so long let others run */
 #define SL_SPIN_SKIP_MAX    512
 
@@ -45,6 +46,7 @@ static inline void sl_spin_begin(struct sl_spinning *sp, struct sl_spin *place, 
 	if (sl_unlikely(place->skip)) {
 		place->skip--;
 		ns = 0;
+		same_cpu = true; /* the clock is read at once */
 	}
 	sp->until = sp->start + sl_ticks_of_ns(ns);
 	sp->looks = 0;
@@ -72,7 +74,8 @@ static inline bool sl_spin_on(struct sl_spinning *sp)
 	}
 	if (!sp->same_cpu && ++sp->looks % SL_SPIN_YIELD_LOOKS) {
 		sl_cpu_relax();
-		return sl_ticks() < sp->until;
+		/* Reading the clock takes as long as looking: not every time. */
+		return sp->looks % SL_SPIN_CLOCK_LOOKS || sl_ticks() < sp->until;
 	}
 	before = sl_ticks();
 	if (before >= sp->until)
@@ -81,6 +84,12 @@ static inline bool sl_spin_on(struct sl_spinning *sp)
 	now = sl_ticks();
 	sp->long_yield = now - before > sl_ticks_of_ns(SL_SPIN_LONG_NS);
 	return sp->long_yield || now < sp->until;
+}
+
+/** sl_spin_tick() - true now and then: the time to look at what is not looked at every turn */
+static inline bool sl_spin_tick(const struct sl_spinning *sp)
+{
+	return sp->same_cpu || sp->looks % SL_SPIN_CLOCK_LOOKS == 0;
 }
 
 /** sl_spin_done() - the wait is over; @slept: it ended in the kernel */

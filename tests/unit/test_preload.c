@@ -267,7 +267,7 @@ static void test_passed(void **state)
 	memcpy(CMSG_DATA(h), &s, sizeof(s));
 	assert_int_equal(sendmsg(un[0], &m, 0), 1);
 	assert_int_equal(recvmsg(un[1], &m, 0), 1);
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
+	memcpy(&fd, CMSG_DATA(h), sizeof(fd)); /* the same room */
 	close(s);
 	s = fd;
 	assert_flows(c, s);
