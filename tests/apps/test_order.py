@@ -1,4 +1,5 @@
 """One end was there before the broker."""
+import pathlib
 import subprocess
 
 import pytest
@@ -15,7 +16,7 @@ def test_before_the_broker(mode, procs, serve, progs, port, scilan, broker, firs
     start one). The second brings the broker, and their new connection is promoted.
     """
     broker.kill()
-    preload = {"LD_PRELOAD": scilan.replace("/scilan", "/libscilan.so")}
+    preload = {"LD_PRELOAD": str(pathlib.Path(scilan).with_name("libscilan.so"))}
     if mode.name == "eager":
         preload["SCILAN_PROMOTE"] = "eager"
     if mode.name == "plain":
