@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Sources and sinks: iovecs of every shape, in pieces of every size, against one flat copy. */
+#include <fcntl.h>
+#include "copy.h"
+#include "test_core_util.h"
+
+#define MOST 24
+#define FLAT 4096
+
+struct shape {
+	struct iovec iov[MOST];
+	int cnt;
+	size_t total;
+	uint8_t mem[FLAT + MOST];
+};
+
+static void make(struct shape *sh, uint64_t *s)
+{
+	size_t at = 0, len;
+	int i;
+
+	sh->cnt = (int)below(s, MOST + 1);
+	sh->total = 0;
+	for (i = 0; i < sh->cnt; i++) {
+		len = below(s, 3) ? below(s, FLAT / MOST) : 0;
+		sh->iov[i].iov_base = sh->mem + at;
+		sh->iov[i].iov_len = len;
+		at += len + 1; /* a byte between them that nobody may touch */
+		sh->total += len;
+	}
+	memset(sh->mem, 0xee, sizeof(sh->mem));
+}
+
+static void flat_copy(uint8_t *flat, const struct shape *sh, bool out)
+{
+	int i;
+
+	for (i = 0; i < sh->cnt; i++) {
+		if (sh->iov[i].iov_len && out)
+			memcpy(sh->iov[i].iov_base, flat, sh->iov[i].iov_len);
+		else if (sh->iov[i].iov_len)
+			memcpy(flat, sh->iov[i].iov_base, sh->iov[i].iov_len);
+		flat += sh->iov[i].iov_len;
+	}
+}
+
+static void test_src(void **state)
+{
+	uint8_t got[FLAT], want[FLAT];
+	size_t done, len, some;
+	uint64_t s = 1;
+	struct shape sh;
+	int round;
+
+	(void)state;
+	for (round = 0; round < 5000; round++) {
+		make(&sh, &s);
+		stream_fill(want, 0, sh.total);
+		flat_copy(want, &sh, true);
+		struct sl_src src = {.iov = sh.iov, .iovcnt = sh.cnt, .fd = -1};
+
+		for (done = 0; done < sh.total; done += some) {
+			len = 1 + below(&s, sh.total);
+			some = sl_min_size(len, sh.total - done);
+			if (below(&s, 4) == 0) { /* went over the kernel lane */
+				sl_src_skip(&src, some);
+				memcpy(got + done, want + done, some);
+			} else {
+				assert_int_equal(sl_src_fill(&src, got + done, len), some);
+			}
+		}
+		assert_memory_equal(got, want, sh.total);
+		assert_int_equal(sl_src_fill(&src, got, 10), 0);
+	}
+}
+
+static void test_sink(void **state)
+{
+	uint8_t data[FLAT], flat[FLAT];
+	size_t done, len, some, i;
+	uint64_t s = 2;
+	struct shape sh;
+	int round;
+
+	(void)state;
+	stream_fill(data, 0, sizeof(data));
+	for (round = 0; round < 5000; round++) {
+		make(&sh, &s);
+		struct sl_sink sink = {
+			.iov = sh.iov, .iovcnt = sh.cnt, .fd = -1, .discard = round % 5 == 0};
+
+		for (done = 0; done < sh.total; done += some) {
+			len = 1 + below(&s, sh.total);
+			some = sl_min_size(len, sh.total - done);
+			assert_int_equal(sl_sink_put(&sink, data + done, len), some);
+		}
+		assert_int_equal(sl_sink_put(&sink, data, 10), 0);
+		flat_copy(flat, &sh, false);
+		if (sink.discard)
+			for (i = 0; i < sizeof(sh.mem); i++)
+				assert_int_equal(sh.mem[i], 0xee);
+		else
+			assert_memory_equal(flat, data, sh.total);
+	}
+}
+
+/* An iovec for a system call: never empty while there is something left, never more than asked for.
+ */
+static void test_rest(void **state)
+{
+	struct iovec tmp[SL_IOV_REST];
+	size_t off, total, sum, max, left;
+	uint64_t s = 3;
+	struct shape sh;
+	int round, n, i, first;
+
+	(void)state;
+	for (round = 0; round < 20000; round++) {
+		make(&sh, &s);
+		first = sh.cnt ? (int)below(&s, (size_t)sh.cnt) : 0;
+		off = sh.cnt && sh.iov[first].iov_len ? below(&s, sh.iov[first].iov_len) : 0;
+		max = below(&s, 5) ? 1 + below(&s, FLAT) : SIZE_MAX;
+		for (left = 0, i = first; i < sh.cnt; i++)
+			left += sh.iov[i].iov_len;
+		left -= off;
+		n = sl_iov_rest(sh.iov + first, sh.cnt - first, off, tmp, max, &total);
+		assert_in_range(n, 0, SL_IOV_REST);
+		for (sum = 0, i = 0; i < n; i++)
+			sum += tmp[i].iov_len;
+		assert_int_equal(sum, total);
+		assert_true(total <= max && total <= left);
+		assert_int_equal(total == 0, left == 0);
+		if (n < SL_IOV_REST)
+			assert_int_equal(total, sl_min_size(left, max));
+		if (n)
+			assert_ptr_equal(tmp[0].iov_base,
+					 off ? (uint8_t *)sh.iov[first].iov_base + off
+					     : tmp[0].iov_base);
+	}
+}
+
+/* Files are read at an offset of the caller's or at their own; pipes give what they have. */
+static void test_descriptors(void **state)
+{
+	uint8_t data[1000], got[1000];
+	struct sl_src src = {0};
+	struct sl_sink sink = {0};
+	off_t pos = 100;
+	int fd = memfd_create("test", MFD_CLOEXEC), p[2];
+
+	(void)state;
+	stream_fill(data, 0, sizeof(data));
+	assert_int_equal(write(fd, data, sizeof(data)), sizeof(data));
+	src.fd = fd;
+	src.pos = &pos;
+	assert_int_equal(sl_src_fill(&src, got, 50), 50);
+	assert_int_equal(pos, 150);
+	assert_memory_equal(got, data + 100, 50);
+	assert_int_equal(sl_src_fill(&src, got, 2000), 850);
+	assert_int_equal(sl_src_fill(&src, got, 2000), 0);
+	assert_int_equal(pos, 1000);
+	src.pos = NULL;
+	assert_int_equal(lseek(fd, 10, SEEK_SET), 10);
+	assert_int_equal(sl_src_fill(&src, got, 50), 50);
+	assert_memory_equal(got, data + 10, 50);
+	assert_int_equal(lseek(fd, 0, SEEK_CUR), 60);
+	(void)close(fd);
+	assert_int_equal(sl_src_fill(&src, got, 50), -EBADF);
+
+	assert_int_equal(pipe2(p, O_NONBLOCK | O_CLOEXEC), 0);
+	sink.fd = p[1];
+	assert_int_equal(sl_sink_put(&sink, data, 700), 700);
+	src.fd = p[0];
+	assert_int_equal(sl_src_fill(&src, got, 1000), 700);
+	assert_memory_equal(got, data, 700);
+	assert_int_equal(sl_src_fill(&src, got, 1000), -EAGAIN);
+	(void)close(p[1]);
+	assert_int_equal(sl_src_fill(&src, got, 1000), 0);
+	(void)close(p[0]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_src),
+		cmocka_unit_test(test_sink),
+		cmocka_unit_test(test_rest),
+		cmocka_unit_test(test_descriptors),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
