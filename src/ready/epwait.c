@@ -175,14 +175,16 @@ static bool look_due(const struct sl_ep *ep)
 	return sl_ticks() - ep->kernel_look > sl_ticks_of_ns(KERNEL_LOOK_NS);
 }
 
-void sl_ep_arm_all(struct sl_ep *ep)
+bool sl_ep_arm_all(struct sl_ep *ep)
 {
 	struct sl_item *it = ep->hot;
 	uint32_t left = ep->nhot;
+	bool uncertain = false;
 
 	for (; left--; it = it->next_hot)
-		if (atomic_load(&it->promoted))
-			sl_sock_arm(it->sock, it->fd, it->want.events, false);
+		if (atomic_load(&it->promoted) && !it->disabled)
+			uncertain |= sl_sock_arm(it->sock, it->fd, it->want.events, false);
+	return uncertain;
 }
 
 /* Others sleep on this instance: leave nothing that no bell will tell of. */
@@ -196,7 +198,7 @@ static void hand_over(struct sl_ep *ep)
 		return;
 	if (sl_lock(&ep->lock))
 		return;
-	sl_ep_arm_all(ep);
+	(void)sl_ep_arm_all(ep);
 	left = ep->nhot;
 	for (it = ep->hot; left--; it = next) {
 		next = it->next_hot;
@@ -271,11 +273,15 @@ static bool spin(struct sl_ep *ep, struct sl_spinning *sp)
 }
 
 static int sleep_in_kernel(struct sl_ep *ep, struct epoll_event *ev, int max,
-			   const struct sl_deadline *d, const sigset_t *mask)
+			   const struct sl_deadline *d, const sigset_t *mask, bool uncertain)
 {
+	static const struct timespec soon = {.tv_nsec = SL_UNCERTAIN_MS * 1000000};
 	struct timespec ts;
 	const struct timespec *left = sl_deadline_left(d, &ts);
 	int n, saved = errno, ms;
+
+	if (uncertain && (!left || left->tv_sec || left->tv_nsec > soon.tv_nsec))
+		left = &soon;
 
 	atomic_fetch_add(&ep->sleepers, 1);
 	if (sl_stat_page)
@@ -303,21 +309,22 @@ static int sleep_in_kernel(struct sl_ep *ep, struct epoll_event *ev, int max,
 static int settle_down(struct sl_ep *ep, struct epoll_event *ev, int max,
 		       const struct sl_deadline *d, const sigset_t *mask)
 {
+	bool uncertain = false;
 	int n = 0;
 
 	if (ep->nhot) {
 		if (sl_lock(&ep->lock))
 			return -EINTR;
-		sl_ep_arm_all(ep);
+		uncertain = sl_ep_arm_all(ep);
 		n = scan_hot(ep, ev, max);
-		if (n == 0)
+		if (n == 0 && !uncertain)
 			while (ep->hot)
 				sl_item_cool(ep->hot);
 		sl_unlock(&ep->lock);
 	}
 	if (n)
 		return n;
-	n = sleep_in_kernel(ep, ev, max, d, mask);
+	n = sleep_in_kernel(ep, ev, max, d, mask, uncertain);
 	ep->from_kernel = n > 0;
 	return n;
 }
@@ -373,7 +380,7 @@ int sl_ready_epoll_wait(int epfd, struct epoll_event *ev, int max, const struct 
 		struct sl_ep other = {.epfd = epfd};
 
 		sl_deadline_init(&d, timeout);
-		return sleep_in_kernel(&other, ev, max, &d, mask);
+		return sleep_in_kernel(&other, ev, max, &d, mask, false);
 	}
 	sl_deadline_init(&d, timeout);
 	n = wait_rings(ep, ev, max, &d, mask);

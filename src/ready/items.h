@@ -113,7 +113,7 @@ void sl_item_cool(struct sl_item *it);
 /* epoll.c: the instance has something to report that the kernel does not know of: wake its sleepers */
 void sl_ep_kick(struct sl_ep *ep, struct sl_item *it);
 /* epwait.c: arm all hot items, make them cold; kick if one is ready. Instance's lock held. */
-void sl_ep_arm_all(struct sl_ep *ep);
+bool sl_ep_arm_all(struct sl_ep *ep);
 /* for poll() on an instance */
 void sl_ep_polled(struct sl_ep *ep);
 void sl_items_refuse(struct sl_ep *ep, enum sl_reason why); /* its promoted sockets: back to TCP */

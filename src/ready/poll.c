@@ -160,13 +160,16 @@ static bool spin(struct pollset *p, struct sl_spinning *sp)
 	return true;
 }
 
-static void arm(struct pollset *p)
+static bool arm(struct pollset *p)
 {
+	bool uncertain = false;
 	nfds_t i;
 
 	for (i = 0; i < p->n; i++)
 		if (p->socks[i])
-			sl_sock_arm(p->socks[i], p->fds[i].fd, (uint16_t)p->fds[i].events, true);
+			uncertain |= sl_sock_arm(p->socks[i], p->fds[i].fd,
+						 (uint16_t)p->fds[i].events, true);
+	return uncertain;
 }
 
 static void disarm(struct pollset *p)
@@ -180,8 +183,9 @@ static void disarm(struct pollset *p)
 
 /* Return: ready descriptors among those that the kernel answers for; 0 look again; -errno. */
 static int sleep_in_kernel(struct pollset *p, const struct sl_deadline *d, const sigset_t *mask,
-			   unsigned vain)
+			   unsigned vain, bool uncertain)
 {
+	static const struct timespec soon = {.tv_nsec = SL_UNCERTAIN_MS * 1000000};
 	/* Bytes that cannot be drained would wake us at once, for ever: take a breath. */
 	static const struct timespec breath = {.tv_nsec = 1000000};
 	struct timespec ts;
@@ -189,6 +193,8 @@ static int sleep_in_kernel(struct pollset *p, const struct sl_deadline *d, const
 	nfds_t n = fill_kernel(p, true);
 	int rc, saved = errno;
 
+	if (uncertain && (!left || left->tv_sec || left->tv_nsec > soon.tv_nsec))
+		left = &soon;
 	if (vain > 3) {
 		(void)sl_sys(SYS_nanosleep, &breath, 0, 0);
 		n = p->n;
@@ -210,7 +216,7 @@ static int sleep_in_kernel(struct pollset *p, const struct sl_deadline *d, const
 static int poll_set(struct pollset *p, const struct sl_deadline *d, const sigset_t *mask)
 {
 	struct sl_spinning sp;
-	bool spinning = false;
+	bool spinning = false, uncertain;
 	unsigned vain = 0;
 	int n, k;
 
@@ -235,9 +241,9 @@ static int poll_set(struct pollset *p, const struct sl_deadline *d, const sigset
 		}
 		if (sl_offer_due())
 			sl_offer_pump();
-		arm(p);
+		uncertain = arm(p);
 		n = scan_rings(p);
-		k = n ? kernel_now(p) : sleep_in_kernel(p, d, mask, vain++);
+		k = n ? kernel_now(p) : sleep_in_kernel(p, d, mask, vain++, uncertain);
 		disarm(p);
 		if (spinning)
 			sl_spin_done(&sp, true);

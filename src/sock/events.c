@@ -138,13 +138,13 @@ uint64_t sl_sock_edge(struct sl_sock *s)
 	return edge;
 }
 
-void sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain)
+bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain)
 {
-	bool ring = false;
+	bool ring = false, uncertain = false;
 	int how = sl_rx_take(s);
 
 	if (!how)
-		return;
+		return false;
 	if (sl_sock_attached(s)) {
 		(void)sl_rx_arm(&s->link, &ring);
 		if (drain) {
@@ -159,14 +159,16 @@ void sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain)
 	if (ring)
 		sl_sock_ring(s, fd);
 	if (!(want & OUT_BITS))
-		return;
+		return false;
 	how = sl_tx_take(s);
 	if (!how)
-		return;
+		return false;
 	if (sl_sock_attached(s) && s->side->tx.state == SL_TX_MEM &&
 	    sl_tx_room(&s->link) < s->link.out.len / 4)
-		(void)sl_ring_want(&s->link.out, &s->side->tx.ring, s->link.out.len / 4);
+		uncertain = !sl_ring_want(&s->link.out, &s->side->tx.ring, s->link.out.len / 4) &&
+			    s->side->rx.state == SL_RX_TCP;
 	sl_tx_release(s, how);
+	return uncertain;
 }
 
 void sl_sock_disarm(struct sl_sock *s, uint32_t want)

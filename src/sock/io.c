@@ -17,6 +17,7 @@
 #include "sys.h"
 
 #define PEER_LOOK_NS 1000000
+#define NATIVE_PIECE (64u << 10)
 
 /* Linux moves 2 GiB less a page in one call at most. */
 static size_t iov_total(const struct msghdr *m)
@@ -119,6 +120,9 @@ static void native_end(struct sl_sock *s, bool tx, ssize_t n)
 		st->messages++;
 	}
 	native_release(s, how, tx);
+	/* The last one out: nobody may call again for long. */
+	if (sl_unlikely(atomic_load_explicit(&s->offer, memory_order_relaxed) == SL_OFFER_PAIRED))
+		sl_attach_try(s, s->fd);
 }
 
 static ssize_t real_recv(int fd, struct msghdr *m, int flags)
@@ -155,12 +159,33 @@ static ssize_t keep_errno(ssize_t n, int saved)
 	return n;
 }
 
+/*
+ * Paired, but another thread is in a kernel call: do not become the next one. Wait without taking anything, then try
+ * again to attach. Errors and ends show in the call that follows.
+ */
+static void wait_politely(struct sl_sock *s, int fd, int flags)
+{
+	int saved = errno;
+	char byte;
+
+	if (flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE))
+		return;
+	(void)sl_real.recv(fd, &byte, 1, MSG_PEEK);
+	errno = saved;
+	sl_attach_try(s, fd);
+}
+
 /* Return: as recvmsg, or -ERESTART: attached meanwhile. */
 static ssize_t recv_native(struct sl_sock *s, int fd, struct msghdr *m, int flags)
 {
 	int saved = errno;
 	ssize_t n;
 
+	if (sl_unlikely(atomic_load_explicit(&s->offer, memory_order_relaxed) == SL_OFFER_PAIRED)) {
+		sl_attach_try(s, fd);
+		if (!sl_sock_attached(s) && sl_sys_poll_now(fd, POLLIN) == 0)
+			wait_politely(s, fd, flags);
+	}
 	if (!native_begin(s, fd, false))
 		return -ERESTART;
 	n = keep_errno(real_recv(fd, m, flags), saved);
@@ -372,7 +397,7 @@ static void look_for_peer(struct sl_sock *s, int fd)
 {
 	uint64_t now = sl_ticks();
 
-	if (now - s->peer_look < sl_ticks_of_ns(PEER_LOOK_NS))
+	if (!sl_sock_attached(s) || now - s->peer_look < sl_ticks_of_ns(PEER_LOOK_NS))
 		return;
 	s->peer_look = now;
 	if (!s->side->kfin && sl_link_unread(&s->link))
@@ -453,16 +478,55 @@ static ssize_t send_result(struct sl_sock *s, int fd, ssize_t rc, size_t sent, i
 	return rc == -EDEADLK ? -EAGAIN : rc;
 }
 
+/* A native send of megabytes that blocks would keep the connection from being attached: in pieces. */
+static bool offering(struct sl_sock *s)
+{
+	uint32_t state = atomic_load_explicit(&s->offer, memory_order_relaxed);
+
+	return state == SL_OFFER_OUT || state == SL_OFFER_PAIRED;
+}
+
+/* Return: 0 waited; 1 the socket does not block; -EINTR. */
+static ssize_t wait_kernel_room(struct sl_sock *s, int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	int fl = sl_sys_fcntl(fd, F_GETFL, 0), saved = errno, rc;
+
+	sl_attach_try(s, fd);
+	if (fl >= 0 && (fl & O_NONBLOCK))
+		return 1;
+	if (sl_sock_attached(s))
+		return 0;
+	rc = sl_real.poll(&p, 1, -1);
+	if (rc < 0) {
+		rc = -errno;
+		errno = saved;
+		return rc;
+	}
+	sl_attach_try(s, fd);
+	return 0;
+}
+
 /* What is left of @m after @sent bytes, for a native call. */
 static ssize_t send_rest(struct sl_sock *s, int fd, struct sl_src *src, int flags)
 {
 	struct iovec tmp[SL_IOV_REST];
 	struct msghdr rest = {.msg_iov = tmp};
+	bool paired = atomic_load(&s->offer) == SL_OFFER_PAIRED && !(flags & MSG_DONTWAIT);
 	size_t total;
+	ssize_t n;
 
+	if (paired) {
+		/* Wait outside of the call, as wait_politely() does. */
+		n = wait_kernel_room(s, fd);
+		if (n < 0)
+			return n;
+		paired = n == 0;
+	}
 	rest.msg_iovlen =
-		(size_t)sl_iov_rest(src->iov, src->iovcnt, src->off, tmp, SIZE_MAX, &total);
-	return send_native(s, fd, &rest, flags & ~SL_CALL_READ);
+		(size_t)sl_iov_rest(src->iov, src->iovcnt, src->off, tmp, NATIVE_PIECE, &total);
+	n = send_native(s, fd, &rest, (flags & ~SL_CALL_READ) | (paired ? MSG_DONTWAIT : 0));
+	return n == -EAGAIN && paired ? -ERESTART : n;
 }
 
 ssize_t sl_sock_send(struct sl_sock *s, int fd, const struct msghdr *m, int flags)
@@ -471,7 +535,8 @@ ssize_t sl_sock_send(struct sl_sock *s, int fd, const struct msghdr *m, int flag
 	size_t want, sent = 0;
 	ssize_t n;
 
-	if (!sl_sock_attached(s)) {
+	if (!sl_sock_attached(s) && (!offering(s) || (iov_total(m) <= NATIVE_PIECE &&
+						       atomic_load(&s->offer) == SL_OFFER_OUT))) {
 		n = send_native(s, fd, m, flags);
 		if (n != -ERESTART)
 			return n;
@@ -503,9 +568,9 @@ ssize_t sl_sock_send(struct sl_sock *s, int fd, const struct msghdr *m, int flag
 		if (n < 0)
 			break;
 		sent += (size_t)n;
-		if (sent >= want || nonblocking(s, flags))
-			return (ssize_t)sent;
 		sl_src_skip(&src, (size_t)n);
+		if (sent >= want || (flags & MSG_DONTWAIT && (size_t)n < NATIVE_PIECE))
+			return (ssize_t)sent;
 	}
 	return send_result(s, fd, n, sent, flags);
 }

@@ -211,8 +211,13 @@ uint64_t sl_sock_edge(struct sl_sock *s);
  *
  * Afterwards look again (sl_sock_events) and, if that shows nothing, sleep for POLLIN | POLLRDHUP (and POLLOUT
  * where sl_sock_kernel_out() says so).
+ *
+ * Return: false; true when the bell for room may not get through, because bytes from before the switch lie unread
+ * in the kernel's queue and fill the window: sleep no longer than SL_UNCERTAIN_MS.
  */
-void sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain);
+bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain);
+
+#define SL_UNCERTAIN_MS 10
 
 /** sl_sock_disarm() - awake again, after sl_sock_arm() */
 void sl_sock_disarm(struct sl_sock *s, uint32_t want);

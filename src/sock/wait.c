@@ -301,14 +301,20 @@ static bool want_room(struct sl_sock *s, size_t need)
 
 static int sleep_out(struct sl_sock *s, int fd, bool busy)
 {
-	int timeout = send_timeout_ms(fd), rc;
+	int timeout = send_timeout_ms(fd), rc, ms = timeout;
 
 	s->stat->tx.sleeps++;
 	sl_stat_page->wakeups++;
 	pthread_cleanup_push(waiter_gone, s);
-	rc = busy || timeout >= 0 ? sleep_edge(s, fd, timeout, out_ready) : sleep_on(s, fd);
+	/*
+	 * Bytes from before the switch lie unread, and may fill the window: then the bell cannot come. Nobody
+	 * but the program may take them, so look again now and then.
+	 */
+	if (busy && (ms < 0 || ms > SL_UNCERTAIN_MS))
+		ms = SL_UNCERTAIN_MS;
+	rc = busy || timeout >= 0 ? sleep_edge(s, fd, ms, out_ready) : sleep_on(s, fd);
 	pthread_cleanup_pop(1);
-	return timeout < 0 && rc == -EAGAIN ? 0 : rc; /* SO_RCVTIMEO is not ours */
+	return ms != timeout && rc == -EAGAIN ? 0 : timeout < 0 && rc == -EAGAIN ? 0 : rc;
 }
 
 int sl_wait_out(struct sl_sock *s, int fd, size_t need)
