@@ -3,43 +3,48 @@
  *
  * Covers: both directions of a connection, both on the memory lane. Each side writes some bytes
  * and then ends its direction with the kernel's FIN, with a FIN record before it or without (a
- * crash leaves none). Side 0 may read before it writes, and may go back to TCP in between. Side 1
+ * crash leaves none). Side 0 may read before it writes, and may go back to TCP at any time. Side 1
  * writes more than its ring holds and may be asleep for room. Checked: whoever reports EOF has
  * had every byte, in order; nothing is overwritten unread; nobody sleeps for ever.
  *
  * A bell of side X is a byte in X's own direction of TCP, so X can ring only while that direction
- * is on the memory lane. When it goes back to TCP (its END, its answer to CLOSED) or ends (FIN),
- * X can no longer wake a peer that waits for room, so the other lane has to end too:
+ * is on the memory lane. When it goes back to TCP (its END) or ends (FIN), X can no longer wake a peer
+ * that waits for room, so the other lane has to end too:
  *
  *      X leaves                               Y writes towards X, finds no room
  *      walk to Y's end word (records not      old = fetch_or(credit, WANT): still none
  *        yet read stay), CAS there:           look at my next word (H2)
- *        EMPTY|ARMED -> CLOSED (H1)             CLOSED: leave as X does, END(K) in its
- *      END(K) and its bell; or FIN record       place, ring, on over TCP
- *        and the kernel's FIN                 sleep: X's bell or FIN wakes; again
+ *        EMPTY|ARMED -> CLOSED (H1)             CLOSED: END in its place, on over TCP
+ *      credit has WANT: ring Y (H1)             no: sleep: X's bell or FIN wakes; again
+ *      END; or FIN record
+ *        and the kernel's FIN
  *
- * H1  The other lane is closed before END's bell or the FIN: these wake the peer that waits for
- *     room, and it finds CLOSED. No look at WANT is needed, and no bell for it.
- * H2  A writer that waits for room looks at its next word before it sleeps and after it wakes.
+ * H1  The other lane is closed first, then WANT is looked at, then END: END wakes nobody, and behind it
+ *     there are no bells. With FIN none of it is needed for waking, see H6.
+ * H2  A writer that waits for room looks at its next word, after it has set WANT and before it sleeps.
  * H3  END in place of CLOSED, and the FIN record, must not wait for room: a record is written
  *     only if END and a terminator fit behind it.
  * H4  A reader that sees the kernel's FIN looks at the ring once more before it reports EOF.
- * H5  A writer that waits drains bells with unread records before it: it looks at the end word
- *     behind them, for END may lie there (L3 of lanes.pml).
- * H6  FIN once seen wakes nobody again: a writer that waits for room must not poll for it.
- * H7  FIN without CLOSED: the peer did not shut down, it died. Its kernel answers a bell with RST.
+ * H5  A writer that waits drains bells with unread records before it, END or FIN among them: by rung only (B1
+ *     of lanes.pml). It sleeps with other bytes in the queue, and wakes for new ones.
+ * H6  A writer that waits and sees the kernel's FIN leaves its lane: a dead peer's kernel answers with
+ *     RST; one that reads on finds END.
+ * H7  Who meets CLOSED need not close the other lane: who closed left or ended that one, too.
  *
- * Abstracted: one thread a side (word.pml, credit.pml), START (lanes.pml), RST
- * (H7 ends the side at once).
+ * Abstracted: one thread a side (word.pml, credit.pml), START and refused bells (lanes.pml), RST
+ * (it ends the side at once).
  *
  * Bugs, each must fail:
  *   BUG_EOF_AT_ONCE    EOF as soon as the kernel says so (H4)
  *   BUG_KEEP_LANE      leave without closing the other lane (H1)
- *   BUG_CLOSE_LATE     close the other lane after END or FIN (H1)
+ *   BUG_LEAVE_END_FIRST END first, then close the other lane (H1)
+ *   BUG_WANT_FIRST     look at WANT, then close the other lane (H1)
+ *   BUG_NO_WANT        close the other lane, ring nobody (H1)
  *   BUG_CLOSE_NEXT     close at the next word only, so not at all before an unread record (H1)
  *   BUG_NO_CLOSED_LOOK the writer that waits looks at the credit only (H2)
  *   BUG_NO_END_ROOM    records as long as a terminator fits (H3)
- *   BUG_NEXT_WORD      a writer that waits looks at the next word before it drains (H5)
+ *   BUG_DRAIN_ALL      a writer that waits drains all that is there (H5)
+ *   BUG_FIN_STAY       a writer that waits takes FIN for no news (H6)
  */
 
 #define R	4	/* words a ring: two records, END, terminator */
@@ -58,7 +63,8 @@
 
 /* index 0: the direction that side 0 writes; 1: the other */
 byte word[2 * R];
-byte val[2 * R];			/* data, or K */
+byte val[2 * R];			/* data */
+byte rung[2];				/* kernel position behind the last bell */
 byte credit[2];				/* reader's position * 2 + WANT */
 byte truth[2];				/* reader's position, for assertions only */
 bool finsent[2];			/* the kernel's FIN, last in the queue */
@@ -80,15 +86,24 @@ chan kern[2] = [12] of { byte };	/* never full: a bell is never refused */
 #else
 #define MORE	true
 #endif
-#ifdef BUG_NEXT_WORD
-#define WALK	false
-#else
-#define WALK	true
-#endif
+
+#define RING	rung[out] = sent + 1; SEND(BELL)
+
+/* tell my position; ring if that was asked for */
+inline tell()
+{
+	atomic { old = credit[in]; credit[in] = r * 2 };
+	told = r;
+	if :: old % 2 == 1 && mem -> RING :: else fi;
+	old = 0
+}
 
 /* end the lane towards me at its end word, the first that is no data (H1) */
 inline close_in()
 {
+#ifdef BUG_WANT_FIRST
+	tell();
+#endif
 	e = r;
 	do
 	:: atomic {
@@ -97,7 +112,10 @@ inline close_in()
 		};
 		if :: MORE && w == DATA -> e++ :: else -> break fi
 	od;
-	e = 0; w = 0
+	e = 0; w = 0;
+#if !defined BUG_NO_WANT && !defined BUG_WANT_FIRST
+	tell()
+#endif
 }
 
 /* put rec into my next word; w: what was there */
@@ -116,50 +134,65 @@ inline publish(rec, v)
 	}
 }
 
-/* back to TCP, by my own will or as an answer to CLOSED */
+/* back to TCP, by my own will */
 inline leave()
 {
-#if !defined BUG_KEEP_LANE && !defined BUG_CLOSE_LATE
+#if !defined BUG_KEEP_LANE && !defined BUG_LEAVE_END_FIRST
 	close_in();
 #endif
-	publish(END, sent + 1);
-	SEND(BELL);
+	publish(END, 0);
 	p++;
 	mem = false;
-#ifdef BUG_CLOSE_LATE
+#ifdef BUG_LEAVE_END_FIRST
 	close_in();
 #endif
 	w = 0
 }
 
-/* drop n bells */
-#define DROP	do :: n > 0 -> kern[in]?b; assert(b == BELL); taken++; n-- :: else -> break od; b = 0
+/* back to TCP: CLOSED met, or FIN seen (H6, H7) */
+inline answer()
+{
+	publish(END, 0);
+	p++;
+	mem = false;
+	w = 0
+}
+
+/* drop bells, all that are there and known */
+#define DROP \
+	atomic { \
+		do \
+		:: taken < limit && kern[in]?[BELL] -> kern[in]?b; taken++ \
+		:: taken < limit && nempty(kern[in]) && !(kern[in]?[BELL]) -> assert(kern[in]?[FIN]); break \
+		:: taken >= limit || empty(kern[in]) -> break \
+		od; \
+		b = 0; limit = 0 \
+	}
 
 /* no room: drain bells, ask for room, sleep; or find the lane ended */
 inline wait_room()
 {
-	atomic { n = len(kern[in]); f = finsent[in] };
-	if :: f -> n-- :: else fi;
-	e = r;
-	do :: WALK && W(in, e) == DATA -> e++ :: else -> break od;
-	w = W(in, e);
-	if
-	:: w != END && w != FINREC -> DROP		/* (H5) */
-	:: else					/* they may be data: leave them */
-	fi;
-	e = 0; w = 0;
-	n = n + f;				/* seen, and no reason to wake again (H6) */
+#ifdef BUG_DRAIN_ALL
+	limit = 255;
+#else
+	if :: rmem -> limit = rung[in] :: else -> limit = upto fi;
+#endif
+	DROP;
+	atomic { n = len(kern[in]); f = finsent[in] };		/* no reason to wake again */
 
 	atomic { room = credit[out] / 2; credit[out] = room * 2 + 1 };
 	if
 	:: ROOM
 #ifndef BUG_NO_CLOSED_LOOK
-	:: !ROOM && W(out, p) == CLOSED -> leave()	/* (H2) */
+	:: !ROOM && W(out, p) == CLOSED -> answer()		/* (H2) */
 #endif
 	:: else ->
 		if
-		:: f && dead[in] -> reset = true	/* FIN, but not CLOSED: see H7 */
-		:: else -> len(kern[in]) > n		/* sleep */
+#ifndef BUG_FIN_STAY
+		:: f ->						/* (H6) */
+			if :: dead[in] -> reset = true :: else -> answer() fi
+#endif
+		:: else -> len(kern[in]) > n			/* sleep */
 		fi
 	fi;
 	n = 0; f = false
@@ -175,8 +208,8 @@ inline write_all()
 		publish(DATA, next);
 		if
 		:: w == EMPTY -> p++; next++
-		:: w == ARMED -> SEND(BELL); p++; next++
-		:: w == CLOSED -> leave()
+		:: w == ARMED -> p++; next++; RING
+		:: w == CLOSED -> answer()
 		fi;
 		w = 0
 	:: next <= total && mem && !ROOM && !reset ->
@@ -190,37 +223,24 @@ inline shut()
 {
 	if
 	:: mem ->
-#if !defined BUG_KEEP_LANE && !defined BUG_CLOSE_LATE
 		close_in();
-#endif
 		if
 		:: publish(FINREC, 0);
-			if :: w == CLOSED -> leave() :: else -> p++ fi
+			if :: w == CLOSED -> answer() :: else -> p++ fi
 		:: true				/* FIN without its record is as good */
 		fi;
 		mem = false;
 		SEND_FIN;
-#ifdef BUG_CLOSE_LATE
-		close_in();
-#endif
 		w = 0
 	:: else -> SEND_FIN
 	fi
-}
-
-/* tell my position; ring if that was asked for */
-inline tell()
-{
-	atomic { old = credit[in]; credit[in] = r * 2 };
-	told = r;
-	if :: old % 2 == 1 && mem -> SEND(BELL) :: else fi;
-	old = 0
 }
 
 inline read_all()
 {
 	do
 	:: eof -> break
+	:: !eof && mem && me == 0 -> leave()			/* of its own will */
 	:: !eof && !rmem ->					/* on TCP */
 		kern[in]?b;
 		if
@@ -230,20 +250,20 @@ inline read_all()
 		fi;
 		b = 0
 	:: !eof && rmem ->
-		atomic { n = len(kern[in]); f = finsent[in] };
+		f = finsent[in];
 		w = W(in, r);					/* (H4) */
-		if :: f -> n-- :: else fi;
 		if
 		:: w == DATA ->
 			assert(V(in, r) == want);
-			want++; r++; truth[in] = r; n = 0;
+			want++; r++; truth[in] = r;
 			if
 			:: credit[in] % 2 == 1 -> tell()
 			:: credit[in] % 2 == 0
 			fi
-		:: w == END -> upto = V(in, r); r++; rmem = false; n = 0
-		:: w == FINREC -> eof = true; n = 0
+		:: w == END -> upto = rung[in]; r++; rmem = false
+		:: w == FINREC -> eof = true
 		:: w == EMPTY || w == ARMED || w == CLOSED ->
+			limit = rung[in];
 			DROP;
 #ifdef BUG_EOF_AT_ONCE
 			f = kern[in]?[FIN];			/* as it is now, after the look */
@@ -273,7 +293,7 @@ proctype side(byte me)
 	byte p = 0, room = 0, sent = 0, next = 1;			/* as a writer */
 	byte r = 0, told = 0, taken = 0, upto = 0, want = 1;		/* as a reader */
 	bool mem = true, rmem = true, eof = false, reset = false, wrote = false;
-	byte w = 0, n = 0, f = 0, e = 0, b = 0, old = 0;
+	byte w = 0, n = 0, f = 0, e = 0, b = 0, old = 0, limit = 0;
 
 	do
 	:: wrote && eof -> break
