@@ -46,7 +46,8 @@ ssize_t sl_src_fill(struct sl_src *src, void *dst, size_t len)
 		return fill_fd(src, dst, len);
 	while (done < len && src->iovcnt > 0) {
 		n = sl_min_size(src->iov->iov_len - src->off, len - done);
-		memcpy((char *)dst + done, (const char *)src->iov->iov_base + src->off, n);
+		if (n) /* an empty entry may have no address */
+			memcpy((char *)dst + done, (const char *)src->iov->iov_base + src->off, n);
 		done += n;
 		sl_src_skip(src, n);
 	}
@@ -61,7 +62,7 @@ ssize_t sl_sink_put(struct sl_sink *sink, const void *data, size_t len)
 		return sl_sys(SYS_write, sink->fd, data, len);
 	while (done < len && sink->iovcnt > 0) {
 		n = sl_min_size(sink->iov->iov_len - sink->off, len - done);
-		if (!sink->discard)
+		if (n && !sink->discard)
 			memcpy((char *)sink->iov->iov_base + sink->off, (const char *)data + done, n);
 		done += n;
 		sl_sink_skip(sink, n);

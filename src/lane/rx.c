@@ -47,7 +47,11 @@ static ssize_t drop(struct sl_link *l, int fd)
 
 	if (sl_sys_ioctl(fd, FIONREAD, &queued) < 0 || queued <= 0) {
 		n = sl_sys_recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-		return n > 0 ? -EINTR : n; /* it came just now: again */
+		if (n <= 0)
+			return n;
+		/* It came just now; or urgent data stands before it, which is no bell. */
+		if (sl_sys_ioctl(fd, FIONREAD, &queued) < 0 || queued <= 0)
+			return -EAGAIN;
 	}
 	len = sl_min_u64(bells(l), (uint64_t)queued);
 	if (!len)
@@ -273,8 +277,6 @@ ssize_t sl_rx_recv(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, 
 	}
 	while (bells(l)) {
 		n = note_kernel(l, drop(l, fd));
-		if (n == -EINTR)
-			continue;
 		if (n <= 0)
 			return n;
 	}
@@ -307,7 +309,7 @@ ssize_t sl_rx_avail(struct sl_link *l, int fd, size_t enough)
 	}
 	while (bells(l)) {
 		n = note_kernel(l, drop(l, fd));
-		if (n <= 0 && n != -EINTR)
+		if (n <= 0)
 			return 0;
 	}
 	if (sl_sys_ioctl(fd, FIONREAD, &avail) < 0 || avail < 0)
@@ -322,8 +324,6 @@ int sl_rx_kernel(struct sl_link *l, int fd, bool drain)
 
 	while (drain && bells(l)) {
 		rc = note_kernel(l, drop(l, fd));
-		if (rc == -EINTR)
-			continue;
 		if (rc == -EAGAIN)
 			break;
 		if (rc < 0 && rc != -EINTR)

@@ -36,7 +36,7 @@ struct sl_tx_side {
 	uint32_t state;	  /* enum sl_tx_state */
 	uint32_t fin;	  /* shut down by us */
 	uint32_t waiters; /* threads asleep for room */
-	uint32_t spare;
+	uint32_t stuck;	  /* the last bell did not get through, waiting for it was in vain */
 };
 
 struct sl_rx_side {

@@ -2,6 +2,7 @@
 /* tx.c - the sending direction; see link.h */
 #include <errno.h>
 #include <poll.h>
+#include <time.h>
 #include "link.h"
 #include "sys.h"
 
@@ -53,6 +54,31 @@ int sl_tx_start(struct sl_link *l, int fd)
 	return 1;
 }
 
+/*
+ * The queue may be full of bytes that the peer has read but not acknowledged yet, up to 40 ms (delayed
+ * acknowledgement): a bell that is given up then is a wake-up lost. So it is tried for a while; not again while that was
+ * in vain.
+ */
+static ssize_t send_bell(struct sl_tx_side *tx, int fd)
+{
+	static const struct timespec step = {.tv_nsec = 1000000};
+	int tries = tx->stuck ? 1 : 60;
+	ssize_t n;
+
+	for (;;) {
+		n = sl_sys_send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n != -EAGAIN)
+			break;
+		if (--tries <= 0) {
+			tx->stuck = 1;
+			return n;
+		}
+		(void)sl_sys(SYS_nanosleep, &step, 0, 0);
+	}
+	tx->stuck = 0;
+	return n;
+}
+
 int sl_tx_bell(struct sl_link *l, int fd)
 {
 	struct sl_tx_side *tx = &l->side->tx;
@@ -68,13 +94,16 @@ int sl_tx_bell(struct sl_link *l, int fd)
 		return 0;
 	/* L1: the position first, then the byte. */
 	atomic_store_explicit(&l->out.ctl->rung, tx->ksent + 1, memory_order_release);
-	n = sl_sys_send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	n = send_bell(tx, fd);
 	if (n == 1) {
 		tx->ksent++;
 		l->stat->tx.bells++;
 		return 0;
 	}
-	/* A full queue wakes the peer as well as one byte more. Errors show on the next call. */
+	/*
+	 * The window is closed: the peer has bytes to read from before the switch, and looks again by itself
+	 * (SL_UNCERTAIN_MS). Errors show on the next call.
+	 */
 	atomic_store_explicit(&l->out.ctl->rung, tx->ksent, memory_order_release);
 	return 0;
 }

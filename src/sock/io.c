@@ -306,6 +306,21 @@ static bool nonblocking(const struct sl_sock *s, int flags)
 	return (flags & MSG_DONTWAIT) || s->nonblock;
 }
 
+static ssize_t recv_rest(struct sl_sock *s, int fd, struct sl_sink *sink, size_t len, int flags)
+{
+	struct iovec tmp[SL_IOV_REST];
+	struct msghdr rest = {.msg_iov = tmp};
+	size_t total;
+	ssize_t n;
+
+	rest.msg_iovlen =
+		(size_t)sl_iov_rest(sink->iov, sink->iovcnt, sink->off, tmp, len, &total);
+	n = recv_native(s, fd, &rest, flags & ~SL_CALL_READ);
+	if (n > 0)
+		sl_sink_skip(sink, (size_t)n);
+	return n;
+}
+
 static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_t want, int flags)
 {
 	struct sl_sink whole = *sink;
@@ -324,6 +339,14 @@ static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_
 			break;
 		if (n > 0 && !(flags & MSG_PEEK))
 			continue;
+		if (sl_unlikely(n == -ERESTART && got && sink->fd < 0)) {
+			/* Detached in the middle of a MSG_WAITALL: the rest comes by TCP. */
+			n = recv_rest(s, fd, sink, want - got, flags);
+			if (n > 0)
+				got += (size_t)n;
+			if (n > 0 || n == -ERESTART)
+				continue;
+		}
 		if (n < 0 && n != -EAGAIN)
 			break;
 		if (nonblocking(s, flags)) {
@@ -548,6 +571,8 @@ ssize_t sl_sock_send(struct sl_sock *s, int fd, const struct msghdr *m, int flag
 		} else {
 			sl_sock_refuse(s, fd, SL_WHY_OPT_ZEROCOPY);
 		}
+		if (sl_sock_attached(s) && s->side->tx.state == SL_TX_MEM)
+			return -EOPNOTSUPP; /* another thread waits for room: the lane cannot be left */
 		n = keep_errno(real_send(fd, m, flags), errno);
 		if (n > 0)
 			s->side->tx.ksent += (uint64_t)n;
