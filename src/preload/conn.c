@@ -88,9 +88,11 @@ static void connected(int fd, const struct sockaddr *addr, int err)
 		return;
 	if (err == EINPROGRESS)
 		sl_conn_track(fd, true);
-	else if ((!err || err == EINTR) && !under_way(fd))
+	else if ((!err || err == EINTR) && !under_way(fd)) {
 		sl_conn_track(fd, err == EINTR);
-	else if (definite(err))
+		if (!err)
+			sl_sock_connected(fd);
+	} else if (definite(err))
 		sl_sock_untrack(fd);
 }
 

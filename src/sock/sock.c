@@ -71,10 +71,17 @@ void sl_sock_track(int fd, bool connecting)
 		return;
 	}
 	drop_entry(old, fd);
-	if (sl_env.promote_calls == 0 && !connecting) {
-		sl_stat_addresses(s, fd);
-		sl_offer_out(s, fd);
-	}
+}
+
+void sl_sock_connected(int fd)
+{
+	struct sl_sock *s = sl_env.promote_calls == 0 ? sl_sock_get(fd) : NULL;
+
+	if (!s)
+		return;
+	sl_stat_addresses(s, fd);
+	sl_offer_out(s, fd);
+	sl_sock_put(s);
 }
 
 void sl_sock_dup(int oldfd, int newfd)

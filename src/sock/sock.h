@@ -117,6 +117,14 @@ static inline void sl_sock_put(struct sl_sock *s);
  */
 void sl_sock_track(int fd, bool connecting);
 
+/**
+ * sl_sock_connected() - connect() has succeeded: `eager` offers now
+ *
+ * An accepted connection is offered with its first call, also by `eager`: a server that forks for each would offer it
+ * in the process that is about to close it.
+ */
+void sl_sock_connected(int fd);
+
 /** sl_sock_untrack() - forget it (not a TCP connection after all), without touching it */
 void sl_sock_untrack(int fd);
 
