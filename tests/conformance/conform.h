@@ -99,6 +99,8 @@ struct step {
 	enum who who;
 	enum op op;
 	long x, y, z;
+	const char
+		*either; /* results that TCP allows, "1|EPIPE SIGPIPE": it does not matter which */
 };
 
 struct result {
@@ -135,7 +137,7 @@ struct conform_case {
 	void (*fn)(struct pair *p);
 };
 
-#define STEPS(...) ((const struct step[]){__VA_ARGS__, {A, END, 0, 0, 0}})
+#define STEPS(...) ((const struct step[]){__VA_ARGS__, {A, END, 0, 0, 0, 0}})
 
 extern const struct conform_case data_cases[], end_cases[], poll_cases[], epoll_cases[],
 	opt_cases[], name_cases[], fd_cases[], proc_cases[], thread_cases[];
@@ -167,6 +169,7 @@ struct result do_step(struct pair *p, enum who who, enum op op, long x, long y, 
 
 /** take() - take a step and record it; returns what the call returned */
 long take(struct pair *p, enum who who, enum op op, long x, long y, long z);
+long take_step(struct pair *p, const struct step *s);
 
 void pair_open(struct pair *p, enum kind kind);
 void pair_warm(struct pair *p);

@@ -322,8 +322,6 @@ const struct conform_case data_cases[] = {
 	 0},
 	{"full three times", ALL,
 	 STEPS({A, FILL}, {B, TAKEFILL}, {A, FILL}, {B, TAKEFILL}, {A, FILL}, {B, TAKEFILL}), 0},
-	{"full by mmsg", ALL, STEPS({A, FILL}, {A, SENDMMSG, 100, MSG_DONTWAIT, 3}, {B, TAKEFILL}),
-	 0},
 	{"a blocked send goes on", ALL,
 	 STEPS({A, FILL}, {A_BG, SEND, 100}, {A, SLEEP, 50}, {B, TAKEFILL}, {A, JOIN},
 	       {B, RECVALL, 100}),

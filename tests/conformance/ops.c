@@ -177,17 +177,18 @@ static void op_sendall(struct end *e, const struct step *s, struct result *r)
 
 static void op_fill(struct end *e, const struct step *s, struct result *r)
 {
-	static const size_t sizes[] = {65536, 1000, 1};
-	char *buf = buffer(sizes[0]);
+	size_t size = 65536; /* small pieces would be merged later, and make room */
+	int full = 0, len = 128 << 10;
+	char *buf = buffer(size);
 	ssize_t n = 0;
-	size_t i;
-	int full = 0;
 
 	(void)s;
+	/* Set by hand, the kernel does not make it larger behind our back. */
+	setsockopt(e->fd, SOL_SOCKET, SO_SNDBUF, &len, sizeof(len));
 	/* The kernel moves queued bytes on in the background: full is full after a pause, too. */
-	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]);) {
-		pattern_fill(buf, sizes[i], e->dir, e->sent);
-		n = send(e->fd, buf, sizes[i], MSG_DONTWAIT);
+	while (full < 4) {
+		pattern_fill(buf, size, e->dir, e->sent);
+		n = send(e->fd, buf, size, MSG_DONTWAIT);
 		if (n > 0) {
 			e->sent += (uint64_t)n;
 			e->filled += (uint64_t)n;
@@ -196,11 +197,8 @@ static void op_fill(struct end *e, const struct step *s, struct result *r)
 		}
 		if (errno != EAGAIN)
 			break;
-		pause_ms(5);
-		if (++full == 3) {
-			full = 0;
-			i++;
-		}
+		full++;
+		pause_ms(10);
 	}
 	r->ret = n < 0 ? -errno : n;
 	free(buf);

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -42,6 +43,15 @@ int listen_on(uint16_t *port)
 	return fd;
 }
 
+/* Small messages are there at once, not when an older one has been acknowledged. */
+static int no_delay(int fd)
+{
+	int one = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return fd;
+}
+
 int connect_to_port(uint16_t port)
 {
 	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -50,7 +60,7 @@ int connect_to_port(uint16_t port)
 	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0 || connect(fd, (void *)&sin, sizeof(sin)))
 		die("connect");
-	return fd;
+	return no_delay(fd);
 }
 
 void pair_fds(int fd[2])
@@ -62,6 +72,7 @@ void pair_fds(int fd[2])
 	fd[1] = accept4(l, NULL, NULL, SOCK_CLOEXEC);
 	if (fd[1] < 0)
 		die("accept");
+	no_delay(fd[1]);
 	close(l);
 }
 
@@ -201,7 +212,7 @@ static struct result join(struct end *e)
 struct result do_step(struct pair *p, enum who who, enum op op, long x, long y, long z)
 {
 	struct end *e = who == A || who == A_BG ? &p->a : &p->b;
-	struct step s = {A, op, x, y, z};
+	struct step s = {A, op, x, y, z, NULL};
 	struct result r = {0};
 
 	if (op == JOIN)
@@ -234,32 +245,54 @@ static const char *const op_names[OPS] = {
 	"DUPC",	   "DUP3",     "SWAP",	   "CLOSE2",
 };
 
-long take(struct pair *p, enum who who, enum op op, long x, long y, long z)
+/* Is @text one of "a|b|c"? */
+static bool one_of(const char *list, const char *text)
 {
-	struct end *e = who == A || who == A_BG ? &p->a : &p->b;
-	struct end *from = e == &p->a ? &p->b : &p->a;
-	struct result r;
-	char buf[40];
+	size_t len = strlen(text);
+	const char *at = list;
 
-	if (op == TAKEFILL) {
+	for (; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
+		if (!strncmp(at, text, len) && (at[len] == '|' || !at[len]))
+			return true;
+	return false;
+}
+
+long take_step(struct pair *p, const struct step *s)
+{
+	struct end *e = s->who == A || s->who == A_BG ? &p->a : &p->b;
+	struct end *from = e == &p->a ? &p->b : &p->a;
+	char buf[40], text[160];
+	struct result r;
+
+	if (s->op == TAKEFILL) {
 		/* As much as FILL of the other end said: it is not the same on all machines. */
 		long all = do_step(p, from == &p->a ? A : B, TAKEFILL, 0, 0, 0).ret;
 
-		r = do_step(p, who, RECVALL, all, 0, 0);
+		r = do_step(p, s->who, RECVALL, all, 0, 0);
 		if (r.ret == all)
 			r.ret = 0;
 	} else {
-		r = do_step(p, who, op, x, y, z);
+		r = do_step(p, s->who, s->op, s->x, s->y, s->z);
 	}
-	if (op == SLEEP || op == WARM)
+	if (s->op == SLEEP || s->op == WARM)
 		return 0;
-	if (who == A_BG || who == B_BG) {
-		rec("%c %s(%ld, %ld, %ld) begins", e->name, op_names[op], x, y, z);
+	if (s->who == A_BG || s->who == B_BG) {
+		rec("%c %s(%ld, %ld, %ld) begins", e->name, op_names[s->op], s->x, s->y, s->z);
 		return 0;
 	}
-	rec("%c %s(%ld, %ld, %ld) = %s%s%s", e->name, op_names[op], x, y, z, err_text(r.ret, buf),
-	    r.note, r.sigpipe ? " SIGPIPE" : "");
+	snprintf(text, sizeof(text), "%s%s%s", err_text(r.ret, buf), r.note,
+		 r.sigpipe ? " SIGPIPE" : "");
+	if (s->either && one_of(s->either, text))
+		snprintf(text, sizeof(text), "one of %s", s->either);
+	rec("%c %s(%ld, %ld, %ld) = %s", e->name, op_names[s->op], s->x, s->y, s->z, text);
 	return r.ret;
+}
+
+long take(struct pair *p, enum who who, enum op op, long x, long y, long z)
+{
+	const struct step s = {who, op, x, y, z, NULL};
+
+	return take_step(p, &s);
 }
 
 /* --- agents --- */
@@ -306,12 +339,14 @@ int agent_main(int ctl, uint16_t port)
 static void start_agent(struct pair *p, const int ctl[2], int listener)
 {
 	char num[2][16];
+	int pid = fork();
 
-	p->b.pid = fork();
-	if (p->b.pid < 0)
+	if (pid < 0)
 		die("fork");
-	if (p->b.pid)
+	if (pid) {
+		p->b.pid = pid; /* not set in the child: *p is shared */
 		return;
+	}
 	close(listener);
 	close(ctl[0]);
 	if (p->kind == FORK)
@@ -345,13 +380,14 @@ void pair_open(struct pair *p, enum kind kind)
 	fd[0] = accept4(l, NULL, NULL, SOCK_CLOEXEC);
 	if (fd[0] < 0)
 		die("accept");
+	no_delay(fd[0]);
 	close(l);
 	agent_init(&p->a, 'A', fd[0], -1);
 }
 
 static int lanes_of(struct end *e)
 {
-	struct step s = {A, (enum op)OP_LANES, 0, 0, 0};
+	struct step s = {A, (enum op)OP_LANES, 0, 0, 0, NULL};
 	struct result r;
 
 	if (e->ctl < 0)

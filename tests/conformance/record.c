@@ -75,31 +75,41 @@ const char *events_text(uint32_t ev, char buf[80])
 	return buf;
 }
 
-/* Long enough a period that nothing that was lost or doubled fits by chance. */
-static uint8_t pattern(int dir, uint64_t pos)
+/* Long enough a period that nothing that was lost or doubled fits by chance: eight bytes at a time.
+ */
+static uint64_t pattern(int dir, uint64_t word)
 {
-	uint64_t x = (pos / 8 + 1) * 0x9e3779b97f4a7c15u + (uint64_t)dir;
+	uint64_t x = (word + 1) * 0x9e3779b97f4a7c15u + (uint64_t)dir;
 
-	x ^= x >> 29;
-	return (uint8_t)(x >> (pos % 8 * 8));
+	return x ^ x >> 29;
 }
 
 void pattern_fill(void *buf, size_t len, int dir, uint64_t pos)
 {
 	uint8_t *b = buf;
-	size_t i;
+	size_t i, n;
 
-	for (i = 0; i < len; i++)
-		b[i] = pattern(dir, pos + i);
+	for (i = 0; i < len; i += n) {
+		uint64_t word = pattern(dir, (pos + i) / 8);
+		size_t skip = (pos + i) % 8;
+
+		n = 8 - skip < len - i ? 8 - skip : len - i;
+		memcpy(b + i, (uint8_t *)&word + skip, n);
+	}
 }
 
 bool pattern_is(const void *buf, size_t len, int dir, uint64_t pos)
 {
 	const uint8_t *b = buf;
-	size_t i;
+	size_t i, n;
 
-	for (i = 0; i < len; i++)
-		if (b[i] != pattern(dir, pos + i))
+	for (i = 0; i < len; i += n) {
+		uint64_t word = pattern(dir, (pos + i) / 8);
+		size_t skip = (pos + i) % 8;
+
+		n = 8 - skip < len - i ? 8 - skip : len - i;
+		if (memcmp(b + i, (uint8_t *)&word + skip, n))
 			return false;
+	}
 	return true;
 }
