@@ -38,7 +38,7 @@ def test_before_the_broker(mode, procs, serve, progs, port, scilan, broker, firs
         serve(mode.server(server), port)
     proc.stdin.write(b"go\n")
     proc.stdin.flush()
-    assert proc.stdout.readline() == b"half\n", procs.tail(proc)
+    assert proc.stdout.readline() == b"running\n", procs.tail(proc)
     if mode.name != "plain":
         until(broker.pid, "a broker runs")
     mode.observe(port)

@@ -7,6 +7,6 @@ def test_echo(mode, procs, serve, progs, port):
     serve(mode.server([*echo, "server", str(port)]), port)
     client = procs.start(mode.client([*echo, "client", str(port), str(64 << 20)]),
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert client.stdout.readline() == b"half\n", procs.tail(client)
+    assert client.stdout.readline() == b"running\n", procs.tail(client)
     mode.observe(port)
     assert procs.finish(client, data=b"\n") == b"ok\n"

@@ -30,20 +30,24 @@ def test_killed(status, broker, echo_server, many, port, procs, under, scilan):
     late = many()
     until(broker.pid, "scilan run started the broker")
     late.do("open 4")
-    late.do("ping 10")
-    status.wait_memory(port, 9)
     client.do("open 1")
-    client.do("ping 10")
-    status.wait_memory(port, 10)
+
+    def promoted():
+        # The server looks for a broker now and then, and only while it has something to do.
+        late.do("ping 1")
+        client.do("ping 1")
+        pairs = status.pairs(port).values()
+        return sum(all(len(lanes) == 2 for lanes in pair.values()) for pair in pairs) >= 10
+    status.wait(promoted, port, "the old and the new connections on the memory lane", 20)
     client.do("ping 100")
     late.do("ping 100")
 
 
 @contextlib.contextmanager
-def impostor(kind, answer):
+def impostor(answer):
     """Something that listens at a broker's address. @answer: what it sends, then it hangs up."""
     name = f"scilan-test-{uuid.uuid4().hex}"
-    listener = socket.socket(socket.AF_UNIX, kind)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind("\0" + name)
     listener.listen(16)
     taken = []
@@ -69,17 +73,12 @@ def impostor(kind, answer):
         conn.close()
 
 
-@pytest.mark.parametrize("kind,answer", [
-    (socket.SOCK_STREAM, b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-    (socket.SOCK_SEQPACKET, b"x"),
-    (socket.SOCK_SEQPACKET, b"\xff" * 32),
-    (socket.SOCK_SEQPACKET, b"\0" * 32),
-    (socket.SOCK_SEQPACKET, b"\1" * 4000),
-    (socket.SOCK_SEQPACKET, None),
-], ids=["stream", "short", "ones", "zeros", "long", "silent"])
-def test_impostor(procs, under, serve, progs, port, status, kind, answer):
+@pytest.mark.parametrize("answer", [
+    b"x", b"\xff" * 32, b"\0" * 32, b"\1" * 4000, None,
+], ids=["short", "ones", "zeros", "long", "silent"])
+def test_impostor(procs, under, serve, progs, port, status, answer):
     """A socket that is not a broker's: said in a line, and everything works over TCP."""
-    with impostor(kind, answer) as name:
+    with impostor(answer) as name:
         env = {"SCILAN_BROKER": name}
         serve(under(["/usr/bin/python3", progs / "selectserver.py", port]), port, env=env)
         client = procs.start(under(["/usr/bin/python3", progs / "many.py", port], "--verbose"),

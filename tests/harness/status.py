@@ -11,14 +11,17 @@ class Status:
     def __init__(self, scilan, environ):
         self.scilan = scilan
         self.environ = environ
+        self.seen = {}
 
     def connections(self, port=None):
         """All connections, or those with @port at one end."""
         out = subprocess.run([self.scilan, "status", "--json"], env=self.environ, check=True,
                              stdout=subprocess.PIPE, timeout=20).stdout
-        found = json.loads(out)["connections"]
-        return [c for c in found if port is None or f":{port}" in (port_of(c["local"]),
-                                                                   port_of(c["peer"]))]
+        found = [c for c in json.loads(out)["connections"]
+                 if port is None or f":{port}" in (port_of(c["local"]), port_of(c["peer"]))]
+        if found:
+            self.seen[port] = found # for the message when a wait fails
+        return found
 
     def pairs(self, port):
         """
@@ -67,8 +70,8 @@ class Status:
         try:
             until(look, what, seconds, every=0.05)
         except Late as late:
-            seen = "\n".join(json.dumps(c) for c in self.connections(port)[:6])
-            raise Late(f"{late}; status at the end:\n{seen or '(no connection)'}") from None
+            seen = "\n".join(json.dumps(c) for c in self.seen.get(port, [])[:6])
+            raise Late(f"{late}; last seen:\n{seen or '(no connection)'}") from None
 
 
 def port_of(address):

@@ -1,10 +1,11 @@
 """
 echo.py server PORT: an echo server, a thread a connection, blocking calls.
-echo.py client PORT BYTES [wait]: BYTES there and back, compared, then "ok"; in the middle "half", and a
-line is waited for. With `wait`, a line before it connects, too.
+echo.py client PORT BYTES [wait]: rounds of 1 MiB there and back, compared, until there were BYTES and a
+line came; then "ok". Says "running" after the first. With `wait` it waits for a line before it connects.
 """
-import hashlib
+import itertools
 import random
+import select
 import socket
 import sys
 import threading
@@ -23,33 +24,32 @@ def serve(port):
 
 
 def receive(conn, size):
-    digest = hashlib.sha256()
-    while size:
-        part = conn.recv(min(size, 65536))
+    got = bytearray()
+    while len(got) < size:
+        part = conn.recv(min(size - len(got), 65536))
         if not part:
             sys.exit("early end")
-        digest.update(part)
-        size -= len(part)
-    return digest.digest()
+        got += part
+    return got
 
 
 def talk(port, size):
-    parts = [random.Random(i).randbytes(n) for i, n in enumerate((size // 2, size - size // 2))]
-
-    def send():
-        for part in parts:
-            conn.sendall(part)
-
+    """One thread sends while this one receives."""
+    told = False
     with socket.create_connection(("127.0.0.1", port)) as conn:
-        sender = threading.Thread(target=send)
-        sender.start()
-        for i, part in enumerate(parts):
-            if receive(conn, len(part)) != hashlib.sha256(part).digest():
+        for i in itertools.count():
+            message = random.Random(i).randbytes(1 << 20)
+            sender = threading.Thread(target=conn.sendall, args=(message,))
+            sender.start()
+            if receive(conn, len(message)) != message:
                 sys.exit("what came back differs")
+            sender.join()
             if i == 0:
-                print("half", flush=True)
-                sys.stdin.readline()
-        sender.join()
+                print("running", flush=True)
+            if not told and select.select([0], [], [], 0)[0]:
+                told = bool(sys.stdin.readline())
+            if told and (i + 1) << 20 >= size:
+                break
     print("ok", flush=True)
 
 

@@ -21,7 +21,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        for at in range(0, len(body), 65536):
+            self.wfile.write(body[at:at + 65536])
 
     def log_message(self, *_):
         pass
