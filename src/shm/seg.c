@@ -36,8 +36,8 @@ static int sealed_memfd(const char *name, size_t len)
 	if (fd < 0)
 		return -errno;
 	if (ftruncate(fd, (off_t)len) < 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
-		rc = -errno;
+	    sl_sys_fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+		rc = -ENOMEM;
 		sl_sys_close(fd);
 		return rc;
 	}

@@ -127,7 +127,7 @@ void sl_stat_fork_child(void)
 	sl_hidden_close(SL_HIDDEN_STATUS);
 	sl_stat_page = make_page(old);
 	if (!sl_stat_page)
-		_exit(127); /* the mapping is gone: nothing can go on */
+		(void)sl_sys(SYS_exit_group, 127, 0, 0); /* the mapping is gone: nothing can go on */
 	if (copy != MAP_FAILED) {
 		sl_stat_page->entry_high = ((struct sl_stat_hdr_shm *)copy)->entry_high;
 		memcpy(sl_stat_page + 1, (struct sl_stat_hdr_shm *)copy + 1, len - sizeof(*old));
