@@ -23,7 +23,7 @@ static void make(struct shape *sh, uint64_t *s)
 	sh->total = 0;
 	for (i = 0; i < sh->cnt; i++) {
 		len = below(s, 3) ? below(s, FLAT / MOST) : 0;
-		sh->iov[i].iov_base = sh->mem + at;
+		sh->iov[i].iov_base = len ? sh->mem + at : NULL;
 		sh->iov[i].iov_len = len;
 		at += len + 1; /* a byte between them that nobody may touch */
 		sh->total += len;

@@ -10,6 +10,7 @@
 #define REC(t, n) (SL_RECORD | (uint32_t)(t) << SL_TYPE_SHIFT | (uint32_t)(n) << SL_LEN_SHIFT)
 
 static struct end *victim;
+static int peer_fd;
 
 /* What the peer writes: its own ring's words, at offsets of its choice. */
 static struct sl_ring *ring_in(void)
@@ -157,6 +158,16 @@ static void rung_behind(void)
 	word(16, REC(SL_END, 0));
 }
 
+/* Urgent data at the head of a queue of which all is said to be bells. */
+static void urgent_bell(void)
+{
+	start(0);
+	atomic_store(&ring_in()->ctl->rung, victim->side.rx.krcvd + (1ull << 62));
+	assert_int_equal(send(peer_fd, "u", 1, MSG_OOB), 1);
+	assert_int_equal(send(peer_fd, "bb", 2, 0), 2);
+	assert_true(readable(victim->fd));
+}
+
 /* Records all the way round, and no word that is not one. */
 static void full_circle(void)
 {
@@ -222,6 +233,7 @@ static const struct hostile_case {
 	{"rung at the top", rung_absurd, -EAGAIN, 100},
 	{"rung far ahead, END", rung_ahead_end, -EAGAIN, 100},
 	{"rung behind, END", rung_behind, -EAGAIN, 100},
+	{"urgent data for a bell", urgent_bell, -EAGAIN, 100},
 	{"records all round", full_circle, -EPROTO, 100},
 	{"FIN all round", full_circle_fin, 0, 100},
 	{"credit beyond", credit_beyond, -EAGAIN, 100},
@@ -312,6 +324,7 @@ static void test_table(void **state)
 		attach(&c, 0);
 		attach(&c, 1);
 		victim = &c.e[0];
+		peer_fd = c.e[1].fd;
 		alarm(10); /* an endless loop ends the test */
 		cases[i].act();
 		n = victim_recv(100000, 0);
