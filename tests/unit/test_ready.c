@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Readiness of a promoted socket: poll, select and epoll say what Linux says of TCP, in each state.
+ */
+#include <sys/select.h>
+#include "test_sock_util.h"
+#include "timeout.h"
+
+static const struct timespec now = {0}, soon = {.tv_nsec = 20000000}, patient = {.tv_sec = 2};
+static char buf[1 << 20];
+
+static int polled(struct sock_pair *p, unsigned i, short want, const struct timespec *t)
+{
+	struct pollfd f = {.fd = p->fd[i], .events = want};
+	int n = sl_ready_poll(&f, 1, t, NULL);
+
+	assert_int_equal(n, f.revents != 0);
+	return f.revents;
+}
+
+static int selected(struct sock_pair *p, unsigned i, const struct timespec *t)
+{
+	struct timespec left;
+	fd_set in, out;
+	int n, fd = p->fd[i];
+
+	FD_ZERO(&in);
+	FD_ZERO(&out);
+	FD_SET(fd, &in);
+	FD_SET(fd, &out);
+	n = sl_ready_select(fd + 1, &in, &out, NULL, t, NULL, &left);
+	assert_int_equal(n, FD_ISSET(fd, &in) + FD_ISSET(fd, &out));
+	return (FD_ISSET(fd, &in) ? POLLIN : 0) | (FD_ISSET(fd, &out) ? POLLOUT : 0);
+}
+
+static size_t fill(struct sock_pair *p, unsigned i)
+{
+	size_t sent = 0;
+	ssize_t n;
+
+	while ((n = sock_send(p, i, buf, 3000, MSG_DONTWAIT)) > 0)
+		sent += (size_t)n;
+	assert_int_equal(n, -EAGAIN);
+	return sent;
+}
+
+static void take(struct sock_pair *p, unsigned i, size_t len)
+{
+	assert_int_equal(sock_recv(p, i, buf, len, MSG_WAITALL), len);
+}
+
+static void test_poll(void **state)
+{
+	struct sock_pair p;
+	size_t sent;
+
+	(void)state;
+	sock_open_promoted(&p, SL_RING_LEN_MIN);
+	assert_int_equal(polled(&p, 1, POLLIN, &now), 0);
+	assert_int_equal(polled(&p, 1, POLLIN, &soon), 0);
+	assert_int_equal(polled(&p, 1, POLLIN | POLLOUT, &patient), POLLOUT);
+	assert_int_equal(selected(&p, 1, &now), POLLOUT);
+	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
+	assert_int_equal(polled(&p, 1, POLLIN | POLLOUT, &patient), POLLIN | POLLOUT);
+	assert_int_equal(polled(&p, 1, POLLIN, NULL), POLLIN);
+	assert_int_equal(selected(&p, 1, NULL), POLLIN | POLLOUT);
+	take(&p, 1, 10);
+	assert_int_equal(polled(&p, 1, POLLIN, &now), 0);
+	sent = fill(&p, 0);
+	assert_int_equal(polled(&p, 0, POLLOUT, &now), 0);
+	assert_int_equal(polled(&p, 0, POLLOUT, &soon), 0);
+	take(&p, 1, sent);
+	assert_int_equal(polled(&p, 0, POLLOUT, &patient), POLLOUT);
+	assert_int_equal(sl_sock_shutdown(p.s[0], p.fd[0], SHUT_WR), 0);
+	assert_true(readable(p.fd[1]));
+	assert_int_equal(polled(&p, 1, POLLIN | POLLRDHUP, &patient), POLLIN | POLLRDHUP);
+	assert_int_equal(sock_recv(&p, 1, buf, 10, 0), 0);
+	assert_int_equal(polled(&p, 0, POLLIN, &now), 0);
+	sock_close(&p);
+}
+
+struct instance {
+	int ep;
+	struct sock_pair p;
+};
+
+static void epoll_open(struct instance *in, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.u64 = 4711};
+
+	sock_open_promoted(&in->p, SL_RING_LEN_MIN);
+	in->ep = epoll_create1(EPOLL_CLOEXEC);
+	sl_ready_epoll_created(in->ep);
+	assert_int_equal(sl_ready_epoll_ctl(in->ep, EPOLL_CTL_ADD, in->p.fd[1], &ev), 0);
+	assert_int_equal(sl_ready_epoll_ctl(in->ep, EPOLL_CTL_ADD, in->p.fd[1], &ev), -EEXIST);
+}
+
+static void epoll_mod(struct instance *in, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.u64 = 4711};
+
+	assert_int_equal(sl_ready_epoll_ctl(in->ep, EPOLL_CTL_MOD, in->p.fd[1], &ev), 0);
+}
+
+static uint32_t epolled(struct instance *in, const struct timespec *t)
+{
+	struct epoll_event ev[4];
+	int n = sl_ready_epoll_wait(in->ep, ev, 4, t, NULL);
+
+	assert_in_range(n, 0, 1);
+	if (n)
+		assert_int_equal(ev[0].data.u64, 4711);
+	return n ? ev[0].events : 0;
+}
+
+static void epoll_close(struct instance *in)
+{
+	assert_int_equal(sl_ready_epoll_ctl(in->ep, EPOLL_CTL_DEL, in->p.fd[1], NULL), 0);
+	assert_int_equal(sl_ready_epoll_ctl(in->ep, EPOLL_CTL_DEL, in->p.fd[1], NULL), -ENOENT);
+	sl_ready_close(in->ep);
+	(void)close(in->ep);
+	sock_close(&in->p);
+}
+
+static void test_level(void **state)
+{
+	struct instance in;
+
+	(void)state;
+	epoll_open(&in, EPOLLIN);
+	assert_int_equal(epolled(&in, &soon), 0);
+	assert_int_equal(sock_send(&in.p, 0, buf, 10, 0), 10);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	assert_int_equal(epolled(&in, &now), EPOLLIN);
+	take(&in.p, 1, 4);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	take(&in.p, 1, 6);
+	assert_int_equal(epolled(&in, &now), 0);
+	epoll_mod(&in, EPOLLIN | EPOLLOUT);
+	assert_int_equal(epolled(&in, &patient), EPOLLOUT);
+	epoll_close(&in);
+}
+
+static void test_edge(void **state)
+{
+	struct instance in;
+
+	(void)state;
+	epoll_open(&in, EPOLLIN | EPOLLET);
+	assert_int_equal(epolled(&in, &soon), 0);
+	assert_int_equal(sock_send(&in.p, 0, buf, 10, 0), 10);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	assert_int_equal(epolled(&in, &soon), 0); /* told once */
+	take(&in.p, 1, 4);
+	assert_int_equal(epolled(&in, &now), 0);
+	assert_int_equal(sock_send(&in.p, 0, buf, 10, 0), 10);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	assert_int_equal(epolled(&in, &now), 0);
+	epoll_mod(&in, EPOLLIN | EPOLLET); /* tells again */
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	assert_int_equal(epolled(&in, &now), 0);
+	epoll_close(&in);
+}
+
+static void test_oneshot(void **state)
+{
+	struct instance in;
+
+	(void)state;
+	epoll_open(&in, EPOLLIN | EPOLLONESHOT);
+	assert_int_equal(sock_send(&in.p, 0, buf, 10, 0), 10);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	assert_int_equal(epolled(&in, &now), 0);
+	assert_int_equal(sock_send(&in.p, 0, buf, 10, 0), 10);
+	assert_int_equal(epolled(&in, &soon), 0);
+	epoll_mod(&in, EPOLLIN | EPOLLONESHOT);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	assert_int_equal(epolled(&in, &now), 0);
+	epoll_close(&in);
+}
+
+/* Room: told when it comes back, once for an edge. */
+static void test_room(void **state)
+{
+	struct instance in;
+	size_t sent;
+
+	(void)state;
+	epoll_open(&in, EPOLLOUT | EPOLLET);
+	assert_int_equal(epolled(&in, &patient), EPOLLOUT);
+	assert_int_equal(epolled(&in, &now), 0);
+	sent = fill(&in.p, 1);
+	assert_int_equal(epolled(&in, &soon), 0);
+	take(&in.p, 0, sent);
+	assert_int_equal(epolled(&in, &patient), EPOLLOUT);
+	assert_int_equal(epolled(&in, &now), 0);
+	epoll_close(&in);
+}
+
+/* The lane is left and taken again; the instance goes on telling. */
+static void test_leave(void **state)
+{
+	struct instance in;
+	int round;
+	unsigned i;
+
+	(void)state;
+	epoll_open(&in, EPOLLIN);
+	for (round = 0; round < 5; round++) {
+		for (i = 0; i < 2; i++) {
+			int how = sl_both_take(in.p.s[i]);
+
+			assert_int_equal(sl_leave_locked(in.p.s[i], in.p.fd[i], SL_WHY_DEMOTED), 0);
+			sl_both_release(in.p.s[i], how);
+		}
+		for (i = 0; i < 2; i++) {
+			assert_int_equal(sock_send(&in.p, i, buf, 5, 0), 5);
+			take(&in.p, 1 - i, 5);
+		}
+		for (i = 0; i < 2; i++)
+			(void)sock_recv(&in.p, i, buf, 5, MSG_DONTWAIT);
+		assert_false(sl_sock_attached(in.p.s[0]) || sl_sock_attached(in.p.s[1]));
+		assert_int_equal(epolled(&in, &now), 0);
+		assert_int_equal(sock_send(&in.p, 0, buf, 5, 0), 5);
+		assert_int_equal(epolled(&in, &patient), EPOLLIN);
+		take(&in.p, 1, 5);
+		sock_offer_answered(&in.p, SL_RING_LEN_MIN);
+		for (i = 0; i < 2; i++)
+			sl_attach_try(in.p.s[i], in.p.fd[i]);
+		assert_true(sl_sock_attached(in.p.s[0]) && sl_sock_attached(in.p.s[1]));
+		assert_int_equal(sock_send(&in.p, 0, buf, 5, 0), 5);
+		assert_int_equal(epolled(&in, &patient), EPOLLIN);
+		take(&in.p, 1, 5);
+	}
+	epoll_close(&in);
+}
+
+static void test_deadline(void **state)
+{
+	struct timespec ts;
+	struct sl_deadline d;
+
+	(void)state;
+	sl_deadline_init(&d, NULL);
+	assert_null(sl_deadline_left(&d, &ts));
+	assert_false(sl_deadline_over(&d));
+	sl_deadline_init(&d, &now);
+	assert_true(sl_deadline_over(&d));
+	assert_int_equal(sl_deadline_left(&d, &ts)->tv_nsec, 0);
+	sl_deadline_init(&d, &soon);
+	assert_false(sl_deadline_over(&d));
+	assert_in_range(sl_deadline_left(&d, &ts)->tv_nsec, 1, 20000000);
+	(void)usleep(25000);
+	assert_true(sl_deadline_over(&d));
+	assert_int_equal(sl_deadline_left(&d, &ts)->tv_nsec, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_poll),	 cmocka_unit_test(test_level),
+		cmocka_unit_test(test_edge),	 cmocka_unit_test(test_oneshot),
+		cmocka_unit_test(test_room),	 cmocka_unit_test(test_leave),
+		cmocka_unit_test(test_deadline),
+	};
+
+	sock_setup();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
