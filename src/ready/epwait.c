@@ -35,7 +35,7 @@ static uint32_t report(struct sl_item *it)
 	uint32_t ev, edges = it->kernel_edge;
 	uint64_t edge;
 
-	if (it->disabled)
+	if (it->disabled || !s)
 		return 0;
 	ev = sl_sock_events(s, s->fd, it->want.events & ~(uint32_t)(EPOLLET | EPOLLONESHOT));
 	if (!ev)
@@ -81,7 +81,7 @@ static int scan_hot(struct sl_ep *ep, struct epoll_event *ev, int max)
 			ev[n++].data = it->want.data;
 			it->idle = 0;
 			ep->last = it->sock;
-		} else if (++it->idle > IDLE_MAX && ep->nhot > MANY) {
+		} else if (it->sock && ++it->idle > IDLE_MAX && ep->nhot > MANY) {
 			sl_sock_arm(it->sock, it->fd, it->want.events, false);
 			got = report(it);
 			if (got) {
@@ -104,10 +104,13 @@ static bool hint_hot(struct sl_ep *ep)
 {
 	uint32_t left = ep->nhot;
 	struct sl_item *it;
+	struct sl_sock *s;
 
-	for (it = ep->hot; it && left--; it = it->next_hot)
-		if (sl_sock_hint(it->sock))
+	for (it = ep->hot; it && left--; it = it->next_hot) {
+		s = it->sock; /* another thread may be detaching it */
+		if (s && sl_sock_hint(s))
 			return true;
+	}
 	return false;
 }
 
@@ -180,10 +183,11 @@ bool sl_ep_arm_all(struct sl_ep *ep)
 	struct sl_item *it = ep->hot;
 	uint32_t left = ep->nhot;
 	bool uncertain = false;
+	struct sl_sock *s;
 
 	for (; left--; it = it->next_hot)
-		if (atomic_load(&it->promoted) && !it->disabled)
-			uncertain |= sl_sock_arm(it->sock, it->fd, it->want.events, false);
+		if ((s = it->sock) && atomic_load(&it->promoted) && !it->disabled)
+			uncertain |= sl_sock_arm(s, it->fd, it->want.events, false);
 	return uncertain;
 }
 
@@ -234,7 +238,8 @@ static int look(struct sl_ep *ep, struct epoll_event *ev, int max, bool kernel)
 {
 	int n = 0, k = 0;
 
-	if (kernel || ep->from_kernel) {
+	/* Rings that fill the whole answer must not keep the kernel's descriptors out of it for ever. */
+	if (kernel || ep->from_kernel || (ep->nhot >= (uint32_t)max && look_due(ep))) {
 		k = kernel_now(ep, ev, max);
 		if (k < 0)
 			return k;
@@ -251,7 +256,7 @@ static int look(struct sl_ep *ep, struct epoll_event *ev, int max, bool kernel)
 		if (k > 0)
 			n += k;
 	}
-	ep->from_kernel = k > 0 && n == k;
+	ep->from_kernel = k > 0 && n == k && k < max;
 	return n;
 }
 

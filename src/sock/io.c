@@ -620,6 +620,8 @@ ssize_t sl_sock_sendfile(struct sl_sock *s, int fd, int in_fd, off_t *pos, size_
 	int saved = errno;
 	ssize_t n;
 
+	if (in_fd < 0)
+		return -EBADF;
 	count = sl_min_size(count, 0x7ffff000);
 	for (;;) {
 		if (!sl_sock_attached(s)) {
