@@ -27,11 +27,10 @@
 #define BATCH	       64
 
 /*
- * What the program is to be told about this item now; 0: nothing.
+ * What the program is to be told about this item, of the socket @s, now; 0: nothing.
  */
-static uint32_t report(struct sl_item *it)
+static uint32_t report(struct sl_item *it, struct sl_sock *s)
 {
-	struct sl_sock *s = it->sock;
 	uint32_t ev, edges = it->kernel_edge;
 	uint64_t edge;
 
@@ -66,6 +65,7 @@ static int scan_hot(struct sl_ep *ep, struct epoll_event *ev, int max)
 {
 	uint32_t left = ep->nhot, got;
 	struct sl_item *it = ep->hot, *next;
+	struct sl_sock *s;
 	int n = 0;
 
 	while (left-- && n < max) {
@@ -75,15 +75,16 @@ static int scan_hot(struct sl_ep *ep, struct epoll_event *ev, int max)
 			it = next;
 			continue;
 		}
-		got = report(it);
+		s = it->sock; /* another thread may be detaching it */
+		got = report(it, s);
 		if (got) {
 			ev[n].events = got;
 			ev[n++].data = it->want.data;
 			it->idle = 0;
-			ep->last = it->sock;
-		} else if (it->sock && ++it->idle > IDLE_MAX && ep->nhot > MANY) {
-			sl_sock_arm(it->sock, it->fd, it->want.events, false);
-			got = report(it);
+			ep->last = s;
+		} else if (s && ++it->idle > IDLE_MAX && ep->nhot > MANY) {
+			sl_sock_arm(s, it->fd, it->want.events, false);
+			got = report(it, s);
 			if (got) {
 				ev[n].events = got;
 				ev[n++].data = it->want.data;
@@ -196,6 +197,7 @@ static void hand_over(struct sl_ep *ep)
 {
 	struct sl_item *it, *next;
 	struct epoll_event ev;
+	struct sl_sock *s;
 	uint32_t left;
 
 	if (!atomic_load(&ep->sleepers))
@@ -207,12 +209,13 @@ static void hand_over(struct sl_ep *ep)
 	for (it = ep->hot; left--; it = next) {
 		next = it->next_hot;
 		ev.events = 0;
-		if (atomic_load(&it->promoted) && !it->disabled)
-			ev.events = sl_sock_events(it->sock, it->fd,
+		s = it->sock;
+		if (s && atomic_load(&it->promoted) && !it->disabled)
+			ev.events = sl_sock_events(s, it->fd,
 						   it->want.events &
 							   ~(uint32_t)(EPOLLET | EPOLLONESHOT));
 		if (ev.events && (it->want.events & EPOLLET) && !it->pending &&
-		    sl_sock_edge(it->sock) == it->edge)
+		    sl_sock_edge(s) == it->edge)
 			ev.events = 0;
 		sl_item_cool(it);
 		if (ev.events)
