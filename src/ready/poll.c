@@ -28,6 +28,7 @@ struct pollset {
 	nfds_t n;
 	struct pollfd *kfds;	/* for the kernel; one more for the broker */
 	struct sl_sock **socks; /* promoted ones, with a reference; else NULL */
+	struct sl_sock **natives; /* not promoted, slept on in the kernel, with a reference; else NULL */
 	nfds_t npromoted;
 	struct sl_sock *any;
 	size_t mapped; /* bytes, when not on the stack */
@@ -160,28 +161,55 @@ static bool spin(struct pollset *p, struct sl_spinning *sp)
 	return true;
 }
 
-static bool arm(struct pollset *p)
+/*
+ * Another thread may attach one while we sleep on it: it has to know that a bell is ours (natives).
+ * Return: false: one was attached by now, gather anew.
+ */
+static bool arm(struct pollset *p, bool *uncertain)
 {
-	bool uncertain = false;
+	struct sl_sock *s;
+	bool same = true;
 	nfds_t i;
 
-	for (i = 0; i < p->n; i++)
-		if (p->socks[i])
-			uncertain |= sl_sock_arm(p->socks[i], p->fds[i].fd,
-						 (uint16_t)p->fds[i].events, true);
-	return uncertain;
+	*uncertain = false;
+	for (i = 0; i < p->n; i++) {
+		p->natives[i] = NULL;
+		if (p->socks[i]) {
+			*uncertain |= sl_sock_arm(p->socks[i], p->fds[i].fd,
+						  (uint16_t)p->fds[i].events, true);
+		} else if (p->fds[i].fd >= 0 && (s = sl_sock_get(p->fds[i].fd))) {
+			if (sl_sock_native_sleep(s)) {
+				p->natives[i] = s;
+				continue;
+			}
+			sl_sock_put(s);
+			same = false;
+		}
+	}
+	return same;
 }
 
+/* What was attached meanwhile is a promoted one of the set from now on. */
 static void disarm(struct pollset *p)
 {
 	nfds_t i;
 
-	for (i = 0; i < p->n; i++)
-		if (p->socks[i])
+	for (i = 0; i < p->n; i++) {
+		if (p->socks[i]) {
 			sl_sock_disarm(p->socks[i], (uint16_t)p->fds[i].events);
+		} else if (p->natives[i]) {
+			if (sl_sock_native_awake(p->natives[i])) {
+				p->socks[i] = p->natives[i];
+				p->npromoted++;
+			} else {
+				sl_sock_put(p->natives[i]);
+			}
+			p->natives[i] = NULL;
+		}
+	}
 }
 
-/* Return: ready descriptors among those that the kernel answers for; 0 look again; -errno. */
+/* Return: as ppoll, its answers are in kfds; -errno. */
 static int sleep_in_kernel(struct pollset *p, const struct sl_deadline *d, const sigset_t *mask,
 			   unsigned vain, bool uncertain)
 {
@@ -210,13 +238,13 @@ static int sleep_in_kernel(struct pollset *p, const struct sl_deadline *d, const
 	}
 	if (p->kfds[p->n].revents)
 		sl_offer_pump();
-	return take_kernel(p);
+	return rc;
 }
 
 static int poll_set(struct pollset *p, const struct sl_deadline *d, const sigset_t *mask)
 {
 	struct sl_spinning sp;
-	bool spinning = false, uncertain;
+	bool spinning = false, uncertain, same, slept;
 	unsigned vain = 0;
 	int n, k;
 
@@ -241,10 +269,13 @@ static int poll_set(struct pollset *p, const struct sl_deadline *d, const sigset
 		}
 		if (sl_offer_due())
 			sl_offer_pump();
-		uncertain = arm(p);
+		same = arm(p, &uncertain);
 		n = scan_rings(p);
-		k = n ? kernel_now(p) : sleep_in_kernel(p, d, mask, vain++, uncertain);
+		slept = !n && same;
+		k = n ? kernel_now(p) : slept ? sleep_in_kernel(p, d, mask, vain++, uncertain) : 0;
 		disarm(p);
+		if (slept && k >= 0)
+			k = take_kernel(p);
 		if (spinning)
 			sl_spin_done(&sp, true);
 		spinning = false;
@@ -264,18 +295,20 @@ int sl_ready_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
 		  const sigset_t *mask)
 {
 	struct pollfd kfds[ON_STACK + 1];
-	struct sl_sock *socks[ON_STACK];
-	struct pollset p = {.fds = fds, .n = n, .kfds = kfds, .socks = socks};
+	struct sl_sock *socks[2 * ON_STACK];
+	struct pollset p = {
+		.fds = fds, .n = n, .kfds = kfds, .socks = socks, .natives = socks + ON_STACK};
 	struct sl_deadline d;
 	int rc;
 
 	if (n > ON_STACK) {
-		p.mapped = (n + 1) * (sizeof(*kfds) + sizeof(*socks));
+		p.mapped = (n + 1) * (sizeof(*kfds) + 2 * sizeof(*socks));
 		p.kfds = mmap(NULL, p.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 			      0);
 		if (p.kfds == MAP_FAILED)
 			return -ENOMEM;
 		p.socks = (struct sl_sock **)(void *)(p.kfds + n + 1);
+		p.natives = p.socks + n;
 	}
 	memset(p.kfds, 0, (n + 1) * sizeof(*kfds));
 	sl_deadline_init(&d, timeout);

@@ -140,6 +140,7 @@ static int attach_locked(struct sl_sock *s, int fd)
 	side->holders = 1;
 	side->tx.ksent = old->tx.ksent;
 	side->rx.krcvd = old->rx.krcvd;
+	side->rx.sleepers = s->native_sleepers;
 	sl_link_init(&s->link, &seg, side, s->stat);
 	refused = sl_sock_hooks.attaching ? sl_sock_hooks.attaching(s) : 0;
 	if (refused < 0) {
@@ -166,7 +167,7 @@ static int attach_locked(struct sl_sock *s, int fd)
 
 void sl_attach_try(struct sl_sock *s, int fd)
 {
-	int how, rc;
+	int how, rc, pair_fd[2];
 
 	if (atomic_load(&s->offer) != SL_OFFER_PAIRED || fd < 0)
 		return;
@@ -174,16 +175,24 @@ void sl_attach_try(struct sl_sock *s, int fd)
 	if (!how)
 		return;
 	rc = atomic_load(&s->offer) == SL_OFFER_PAIRED ? attach_locked(s, fd) : -EAGAIN;
+	if (rc != -EAGAIN) {
+		/* With the locks held: later ones may be of the next pair. */
+		memcpy(pair_fd, s->pair_fd, sizeof(pair_fd));
+		s->pair_fd[0] = s->pair_fd[1] = -1;
+		/* Two processes hold it, for now. */
+		if (rc > 0)
+			atomic_store(&s->offer,
+				     rc == SL_WHY_SHARED ? SL_OFFER_NONE : SL_OFFER_NEVER);
+	}
 	sl_both_release(s, how);
 	if (rc == -EAGAIN)
 		return;
-	sl_offer_drop_pair(s);
+	sl_sys_close(pair_fd[0]);
+	sl_sys_close(pair_fd[1]);
 	if (rc > 0) {
 		/* The segment may be bad, the connection is not. */
 		if (rc == SL_WHY_BAD_SEGMENT || rc == SL_WHY_BYPASSED || sl_env.verbose)
 			sl_log("connection stays on TCP: %s", sl_reason_text((unsigned)rc));
-		/* Two processes hold it, for now. */
-		atomic_store(&s->offer, rc == SL_WHY_SHARED ? SL_OFFER_NONE : SL_OFFER_NEVER);
 		sl_offer_gone(s);
 		sl_stat_reason(s, (enum sl_reason)rc);
 	}

@@ -183,6 +183,36 @@ void sl_sock_disarm(struct sl_sock *s, uint32_t want)
 	sl_rx_release(s, how);
 }
 
+bool sl_sock_native_sleep(struct sl_sock *s)
+{
+	int how = sl_rx_take(s);
+	bool attached = sl_sock_attached(s);
+
+	if (!how)
+		return !attached;
+	if (!attached)
+		s->native_sleepers++;
+	sl_rx_release(s, how);
+	return !attached;
+}
+
+bool sl_sock_native_awake(struct sl_sock *s)
+{
+	int how = sl_rx_take(s);
+	bool attached = sl_sock_attached(s);
+
+	if (!how)
+		return attached;
+	if (s->native_sleepers) {
+		s->native_sleepers--;
+		/* sl_attach_try() counted it among the sleepers. */
+		if (attached && s->side->rx.sleepers)
+			s->side->rx.sleepers--;
+	}
+	sl_rx_release(s, how);
+	return attached;
+}
+
 bool sl_sock_kernel_out(struct sl_sock *s)
 {
 	return s->side->tx.state != SL_TX_MEM;

@@ -101,7 +101,6 @@ void sl_offer_gone(const struct sl_sock *s);
 bool sl_offer_stale(const struct sl_sock *s); /* offered to a broker that is gone */
 void sl_offer_fork_child(void);
 void sl_offer_connect(void);
-void sl_offer_drop_pair(struct sl_sock *s);
 
 /* wait.c: 0 look again; -errno of the wait (EINTR, EAGAIN for a timeout) */
 int sl_wait_in(struct sl_sock *s, int fd);

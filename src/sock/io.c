@@ -7,6 +7,7 @@
  */
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -159,6 +160,11 @@ static ssize_t keep_errno(ssize_t n, int saved)
 	return n;
 }
 
+static void awake(void *s)
+{
+	(void)sl_sock_native_awake(s);
+}
+
 /*
  * Paired, but another thread is in a kernel call: do not become the next one. Wait without taking anything, then try
  * again to attach. Errors and ends show in the call that follows.
@@ -168,9 +174,11 @@ static void wait_politely(struct sl_sock *s, int fd, int flags)
 	int saved = errno;
 	char byte;
 
-	if (flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE))
+	if (flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE) || !sl_sock_native_sleep(s))
 		return;
+	pthread_cleanup_push(awake, s);
 	(void)sl_real.recv(fd, &byte, 1, MSG_PEEK);
+	pthread_cleanup_pop(1);
 	errno = saved;
 	sl_attach_try(s, fd);
 }

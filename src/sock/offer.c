@@ -191,7 +191,7 @@ static void send_note(enum sl_msg_type type, uint64_t id, uint64_t pair, uint32_
 	sl_unlock(&br.lock);
 }
 
-void sl_offer_drop_pair(struct sl_sock *s)
+static void drop_pair(struct sl_sock *s)
 {
 	unsigned i;
 
@@ -204,15 +204,20 @@ void sl_offer_drop_pair(struct sl_sock *s)
 
 void sl_offer_withdraw(struct sl_sock *s)
 {
+	int how = sl_both_take(s);
 	uint32_t was = atomic_exchange(&s->offer, SL_OFFER_NEVER);
 
+	/* Under the locks: another thread may be attaching it. */
+	if (was == SL_OFFER_PAIRED)
+		drop_pair(s);
+	if (how)
+		sl_both_release(s, how);
 	if (was == SL_OFFER_OUT) {
 		if (s->offer_gen == br.gen) {
 			atomic_fetch_sub(&br.out, 1);
 			send_note(SL_MSG_WITHDRAW, s->offer_id, 0, 0);
 		}
 	} else if (was == SL_OFFER_PAIRED) {
-		sl_offer_drop_pair(s);
 		send_note(SL_MSG_GONE, 0, s->pair, s->pair_side);
 	}
 	s->offer_id = 0;

@@ -50,6 +50,7 @@ struct sl_sock {
 	_Atomic uint32_t offer; /* enum sl_offer_state */
 	uint32_t rx_inflight;	/* native kernel receives under way; rx_lock */
 	uint32_t tx_inflight;
+	uint32_t native_sleepers; /* threads asleep in the kernel on it, not attached yet; rx_lock */
 	struct sl_link link; /* valid while attached */
 	struct sl_side_shm *side; /* &own, a family page, or the side page */
 	struct sl_stat_conn_shm *stat;
@@ -226,6 +227,17 @@ uint64_t sl_sock_edge(struct sl_sock *s);
 bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain);
 
 #define SL_UNCERTAIN_MS 10
+
+/**
+ * sl_sock_native_sleep() - the caller is about to sleep in the kernel on a socket that is not attached
+ *
+ * If another thread attaches it meanwhile, the peer's first bell is this sleeper's: it counts as one.
+ * Return: false: it is attached by now, do not sleep so.
+ *
+ * sl_sock_native_awake() - awake again. Return: true: it was attached meanwhile, what the kernel says is news of bells
+ */
+bool sl_sock_native_sleep(struct sl_sock *s);
+bool sl_sock_native_awake(struct sl_sock *s);
 
 /** sl_sock_disarm() - awake again, after sl_sock_arm() */
 void sl_sock_disarm(struct sl_sock *s, uint32_t want);
