@@ -46,3 +46,41 @@ bool sl_link_unread(const struct sl_link *l)
 	return atomic_load_explicit(&l->out.ctl->consumed, memory_order_relaxed) !=
 	       l->side->tx.ring.pos;
 }
+
+/* The peer has published FIN: it ended in order, whatever became of bells that crossed. */
+static bool in_order(struct sl_link *l)
+{
+	return l->side->rx.fin || l->side->rx.ring.fin ||
+	       (sl_ring_scan(&l->in, &l->side->rx.ring) == 0 && l->side->rx.ring.fin);
+}
+
+/* Whoever means a reset has closed the lane first (finish.c); a crash closes nothing. */
+static bool crashed(const struct sl_link *l)
+{
+	return l->side->tx.state == SL_TX_MEM && !sl_ring_closed(&l->out, &l->side->tx.ring);
+}
+
+void sl_link_error(struct sl_link *l, int err)
+{
+	struct sl_side_shm *sd = l->side;
+
+	sd->dead = 1;
+	sd->kfin = 1;
+	if (sd->reset || sd->masked)
+		return;
+	if (err == ECONNRESET && (in_order(l) || (crashed(l) && !sl_link_unread(l))))
+		sd->masked = 1;
+	else if (!sd->err)
+		sd->err = err;
+}
+
+void sl_link_ended(struct sl_link *l)
+{
+	struct sl_side_shm *sd = l->side;
+
+	if (sd->reset || sd->dead || sd->rdshut || sd->tx.fin || !crashed(l) ||
+	    !sl_link_unread(l) || in_order(l))
+		return;
+	sd->reset = 1;
+	sd->err = ECONNRESET;
+}

@@ -138,6 +138,21 @@ static inline bool sl_rx_hint(struct sl_link *l)
 	return w && sl_word_is_record(sl_word_look(w));
 }
 
+/**
+ * sl_link_error() - the kernel reported an error of the connection: it is to be told, once (side.err)
+ *
+ * A reset that the peer's unread bells alone have caused is an end of file, as TCP would have sent FIN (side.masked).
+ */
+void sl_link_error(struct sl_link *l, int err);
+
+/**
+ * sl_link_ended() - the kernel's FIN is known: was it an end of the stream?
+ *
+ * A peer that died with our bytes unread in the ring would have sent RST, had they been in its kernel's queue: that is
+ * noted as such an error.
+ */
+void sl_link_ended(struct sl_link *l);
+
 /* --- both; rx and tx lock --- */
 
 /**

@@ -180,16 +180,33 @@ static ssize_t recv_ring(struct sl_link *l, struct sl_sink *sink, size_t len, bo
 	return rc < 0 && rc != -EPIPE ? rc : -EAGAIN;
 }
 
+/*
+ * What a receive from the kernel returned. Errors of the connection are told once, behind what there is to read:
+ * they are kept. Return: bytes; 0 end of file; -EAGAIN; -errno of the call itself.
+ */
 static ssize_t note_kernel(struct sl_link *l, ssize_t n)
 {
-	if (n == 0)
+	switch (n) {
+	case -ENOTCONN: /* the reset has been told */
+	case 0:
 		l->side->kfin = 1;
-	else if (n < 0 && n != -EAGAIN && n != -EINTR)
-		l->side->dead = 1;
-	return n;
+		return 0;
+	case -EAGAIN:
+	case -EINTR:
+	case -EFAULT:
+	case -EBADF:
+	case -ENOTSOCK:
+	case -ENOMEM:
+		return n;
+	default:
+		if (n > 0)
+			return n;
+		sl_link_error(l, (int)-n);
+		return l->side->err ? -EAGAIN : 0;
+	}
 }
 
-/* Take at most @len bytes of data from the kernel, @limit of them being known to be data. */
+/* Take at most @len bytes, which are known to be data, from the kernel. */
 static ssize_t recv_kernel(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, int flags)
 {
 	struct iovec tmp[SL_IOV_REST];
@@ -249,6 +266,65 @@ static ssize_t allowed_before_start(struct sl_link *l, int fd, size_t len)
 	return (ssize_t)sl_min_size(queued, len);
 }
 
+/* Bells that lie before data. Return: 0 gone; 1 end of file; -EAGAIN some are still to come. */
+static int drop_all(struct sl_link *l, int fd)
+{
+	ssize_t n;
+
+	while (bells(l)) {
+		n = note_kernel(l, drop(l, fd));
+		if (n <= 0)
+			return n ? (int)n : 1;
+	}
+	return 0;
+}
+
+/* Behind END: bells that are left, then data. */
+static ssize_t recv_after(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, int flags)
+{
+	int rc = drop_all(l, fd);
+
+	return rc ? (rc > 0 ? 0 : rc) : recv_kernel(l, fd, sink, len, flags);
+}
+
+/* The same for what is left of @len when @n bytes have been received; none where an urgent mark stands between. */
+static ssize_t recv_on(struct sl_link *l, int fd, struct sl_sink *sink, size_t n, size_t len,
+		       int flags)
+{
+	int mark = 0;
+	ssize_t more;
+
+	if (n == len ||
+	    (n && (drop_all(l, fd) || sl_sys_ioctl(fd, SIOCATMARK, &mark) < 0 || mark)))
+		return (ssize_t)n;
+	more = recv_after(l, fd, sink, len - n, flags);
+	return more > 0 ? (ssize_t)n + more : n ? (ssize_t)n : more;
+}
+
+/* Off the memory lane; where START is reached, on it at once. */
+static ssize_t recv_outside(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, int flags,
+			    bool *ring)
+{
+	struct sl_rx_side *rx = &l->side->rx;
+	ssize_t n, more;
+
+	if (rx->state == SL_RX_DONE)
+		return recv_after(l, fd, sink, len, flags);
+	n = allowed_before_start(l, fd, len);
+	if (n == -ERESTART) {
+		set_hint(l);
+		return rx->state == SL_RX_TCP ? -EAGAIN :
+						sl_rx_recv(l, fd, sink, len, flags, ring);
+	}
+	if (n <= 0)
+		return n;
+	n = recv_kernel(l, fd, sink, (size_t)n, flags);
+	if (n <= 0 || (size_t)n == len || !rx->started || rx->krcvd < rx->start)
+		return n;
+	more = sl_rx_recv(l, fd, sink, len - (size_t)n, flags, ring);
+	return more > 0 ? n + more : n;
+}
+
 ssize_t sl_rx_recv(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, int flags,
 		   bool *ring)
 {
@@ -256,36 +332,45 @@ ssize_t sl_rx_recv(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, 
 	bool peeking = flags & MSG_PEEK;
 	ssize_t n;
 
-	if (sl_likely(rx->state == SL_RX_MEM || rx->state == SL_RX_CLOSING)) {
-		n = recv_ring(l, sink, len, peeking);
-		if (sl_likely(!peeking))
-			*ring |= sl_ring_credit(&l->in, &rx->ring, false);
-		set_hint(l);
-		if (n > 0 && !peeking)
-			l->stat->rx.bytes_memory += (uint64_t)n;
-		if (n != -EAGAIN || rx->state != SL_RX_DONE)
+	if (sl_unlikely(rx->state != SL_RX_MEM && rx->state != SL_RX_CLOSING))
+		return recv_outside(l, fd, sink, len, flags, ring);
+	n = recv_ring(l, sink, len, peeking);
+	if (sl_likely(!peeking))
+		*ring |= sl_ring_credit(&l->in, &rx->ring, false);
+	set_hint(l);
+	if (n > 0 && !peeking)
+		l->stat->rx.bytes_memory += (uint64_t)n;
+	if (sl_likely(rx->state != SL_RX_DONE)) {
+		if (sl_likely(!peeking) || n <= 0 || (size_t)n == len ||
+		    !sl_ring_left(&l->in, &rx->ring))
 			return n;
+	} else if (n < 0 && n != -EAGAIN) {
+		return n;
 	}
-	while (rx->state == SL_RX_TCP) {
-		n = allowed_before_start(l, fd, len);
-		if (n == -ERESTART) {
-			set_hint(l);
-			return rx->state == SL_RX_TCP ? -EAGAIN :
-							sl_rx_recv(l, fd, sink, len, flags, ring);
-		}
-		return n <= 0 ? n : recv_kernel(l, fd, sink, (size_t)n, flags);
-	}
-	while (bells(l)) {
-		n = note_kernel(l, drop(l, fd));
-		if (n <= 0)
-			return n;
-	}
-	return recv_kernel(l, fd, sink, len, flags);
+	/* The lane ends here, the stream does not. */
+	return recv_on(l, fd, sink, n > 0 ? (size_t)n : 0, len, flags);
 }
 
 bool sl_rx_memory(const struct sl_link *l)
 {
 	return l->side->rx.state == SL_RX_MEM || l->side->rx.state == SL_RX_CLOSING;
+}
+
+static ssize_t avail_after(struct sl_link *l, int fd)
+{
+	int avail = 0;
+
+	if (drop_all(l, fd) || sl_sys_ioctl(fd, FIONREAD, &avail) < 0 || avail < 0)
+		return 0;
+	return avail;
+}
+
+static ssize_t avail_behind_start(struct sl_link *l, size_t enough)
+{
+	struct sl_ring_rx behind = l->side->rx.ring;
+
+	sl_ring_take(&l->in, &behind, sizeof(struct sl_start_shm));
+	return sl_ring_avail(&l->in, &behind, enough);
 }
 
 ssize_t sl_rx_avail(struct sl_link *l, int fd, size_t enough)
@@ -295,26 +380,28 @@ ssize_t sl_rx_avail(struct sl_link *l, int fd, size_t enough)
 	const uint8_t *data;
 	size_t len;
 	ssize_t n;
-	int avail = 0, rc;
+	int rc;
 
 	rc = settle(l, &type, &data, &len);
 	set_hint(l);
 	if (rc < 0 && rc != -EPIPE)
 		return rc;
-	if (sl_rx_memory(l))
-		return sl_ring_avail(&l->in, &rx->ring, enough);
-	if (rx->state == SL_RX_TCP) {
-		n = allowed_before_start(l, fd, enough);
-		return n == -ERESTART ? sl_rx_avail(l, fd, enough) : n < 0 ? 0 : n;
+	if (sl_rx_memory(l)) {
+		n = sl_ring_avail(&l->in, &rx->ring, enough);
+		if (n <= 0 || (size_t)n >= enough || !sl_ring_left(&l->in, &rx->ring))
+			return n;
+		return n + avail_after(l, fd);
 	}
-	while (bells(l)) {
-		n = note_kernel(l, drop(l, fd));
-		if (n <= 0)
-			return 0;
-	}
-	if (sl_sys_ioctl(fd, FIONREAD, &avail) < 0 || avail < 0)
+	if (rx->state == SL_RX_DONE)
+		return avail_after(l, fd);
+	n = allowed_before_start(l, fd, enough);
+	if (n == -ERESTART)
+		return sl_rx_avail(l, fd, enough);
+	if (n < 0)
 		return 0;
-	return avail;
+	if (n > 0 && (size_t)n < enough && rx->started && rx->krcvd + (uint64_t)n == rx->start)
+		n += avail_behind_start(l, enough - (size_t)n);
+	return n;
 }
 
 int sl_rx_kernel(struct sl_link *l, int fd, bool drain)
@@ -324,19 +411,13 @@ int sl_rx_kernel(struct sl_link *l, int fd, bool drain)
 
 	while (drain && bells(l)) {
 		rc = note_kernel(l, drop(l, fd));
-		if (rc == -EAGAIN)
+		if (rc == -EAGAIN && !l->side->err)
 			break;
-		if (rc < 0 && rc != -EINTR)
-			l->side->err = (int32_t)-rc;
 		if (rc <= 0)
 			return 1;
 	}
-	rc = sl_sys_recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	if (note_kernel(l, rc) == -EAGAIN)
-		return 0;
-	if (rc < 0 && rc != -EINTR)
-		l->side->err = (int32_t)-rc;
-	return 1;
+	rc = note_kernel(l, sl_sys_recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT));
+	return rc != -EAGAIN || l->side->err;
 }
 
 int sl_rx_arm(struct sl_link *l, bool *ring)

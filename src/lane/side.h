@@ -57,7 +57,9 @@ struct sl_side_shm {
 	int32_t err;		  /* errno the kernel reported and we have to hand out, once */
 	uint32_t dead;		  /* the kernel reported an error or hang-up: ask it about readiness */
 	uint32_t left;		  /* the peer has published END */
-	uint32_t rdshut;	  /* the program has shut its receiving direction down */
+	uint32_t rdshut;	  /* the program has shut its receiving direction down, or was told an error */
+	uint32_t masked;	  /* the kernel's reset is shown as FIN: it was for unread bells only */
+	uint32_t reset;		  /* the kernel's FIN is shown as a reset: our bytes lay unread */
 	struct sl_tx_side tx;
 	struct sl_rx_side rx;
 	pthread_mutex_t xlock; /* robust, process-shared; initialized when first shared */

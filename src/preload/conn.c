@@ -96,10 +96,24 @@ static void connected(int fd, const struct sockaddr *addr, int err)
 		sl_sock_untrack(fd);
 }
 
+static void disconnecting(int fd)
+{
+	struct sl_sock *s = sl_get(fd);
+
+	if (!s)
+		return;
+	sl_sock_abort(s, fd);
+	sl_sock_put(s);
+}
+
 SL_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
-	int rc = REAL(connect)(fd, addr, len), err = errno;
+	int rc, err;
 
+	if (addr && len >= sizeof(addr->sa_family) && addr->sa_family == AF_UNSPEC)
+		disconnecting(fd);
+	rc = REAL(connect)(fd, addr, len);
+	err = errno;
 	if (sl_live && addr && len >= sizeof(addr->sa_family))
 		connected(fd, addr, rc ? err : 0);
 	errno = err;

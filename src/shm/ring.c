@@ -281,6 +281,8 @@ int sl_ring_scan(const struct sl_ring *r, struct sl_ring_rx *rx)
 			return -EPROTO;
 		if (sl_word_type(w) == SL_END)
 			return 0; /* nothing follows */
+		if (sl_word_type(w) == SL_FIN)
+			rx->fin = 1;
 		rx->end = next_pos(r, rx->end, w);
 		if (rx->end - rx->pos > r->len)
 			return -EPROTO;
@@ -319,6 +321,11 @@ static bool ended(const struct sl_ring *r, const struct sl_ring_rx *rx)
 static bool closed(const struct sl_ring *r, uint64_t pos)
 {
 	return (sl_word_look(sl_ring_word(r, pos)) & SL_STATE_MASK) == SL_CLOSED;
+}
+
+bool sl_ring_left(const struct sl_ring *r, struct sl_ring_rx *rx)
+{
+	return sl_ring_scan(r, rx) == 0 && ended(r, rx);
 }
 
 int sl_ring_arm(const struct sl_ring *r, struct sl_ring_rx *rx, uint32_t bell, bool *ring)

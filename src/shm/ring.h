@@ -65,7 +65,7 @@ struct sl_ring_rx {
 	uint64_t end;	    /* >= pos: first word not yet seen as RECORD */
 	uint64_t published; /* position last given as credit */
 	uint32_t off;	    /* payload bytes of the record at @pos already taken */
-	uint32_t spare;
+	uint32_t fin;	    /* a FIN stands before @end */
 };
 
 static inline struct sl_word_shm *sl_ring_word(const struct sl_ring *r, uint64_t pos)
@@ -149,6 +149,9 @@ ssize_t sl_ring_avail(const struct sl_ring *r, struct sl_ring_rx *rx, size_t eno
  * Return: 0, or -EPROTO.
  */
 int sl_ring_scan(const struct sl_ring *r, struct sl_ring_rx *rx);
+
+/** sl_ring_left() - the writer has left: END stands behind all that is there */
+bool sl_ring_left(const struct sl_ring *r, struct sl_ring_rx *rx);
 
 /**
  * sl_ring_credit() - give credit if it is due (or @force)

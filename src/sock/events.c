@@ -18,8 +18,9 @@ _Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLRDHUP == POLLRDH
 
 #define IN_BITS	 (EPOLLIN | EPOLLRDNORM)
 #define OUT_BITS (EPOLLOUT | EPOLLWRNORM)
+#define CLOSED	 (1u << 31) /* the peer takes nothing more: it has left, or means a reset */
 
-static uint32_t in_events(struct sl_sock *s, int fd)
+static uint32_t in_events(struct sl_sock *s, int fd, uint32_t want)
 {
 	struct sl_side_shm *sd = s->side;
 	uint32_t ev = 0;
@@ -37,7 +38,7 @@ static uint32_t in_events(struct sl_sock *s, int fd)
 		sl_rx_release(s, how);
 		return (uint32_t)sl_sys_poll_now(fd, POLLIN | POLLRDHUP);
 	}
-	n = sl_rx_avail(&s->link, fd, s->lowat);
+	n = sl_rx_avail(&s->link, fd, (size_t)s->lowat);
 	if (n < 0 || n >= (ssize_t)s->lowat)
 		ev |= IN_BITS;
 	if (!sl_rx_memory(&s->link)) {
@@ -46,10 +47,15 @@ static uint32_t in_events(struct sl_sock *s, int fd)
 		if (k > 0 && (k & POLLRDHUP))
 			sd->kfin = 1;
 	}
-	if (sd->kfin || sd->rx.fin || sd->rdshut)
+	/* A FIN behind unread data. */
+	if (n > 0 && (want & EPOLLRDHUP))
+		(void)sl_ring_scan(&s->link.in, &sd->rx.ring);
+	if (sd->kfin)
+		sl_link_ended(&s->link);
+	if (sd->kfin || sd->rx.fin || sd->rx.ring.fin || sd->rdshut)
 		ev |= IN_BITS | EPOLLRDHUP;
 	if (sd->err)
-		ev |= IN_BITS | EPOLLERR;
+		ev |= IN_BITS;
 	sl_rx_release(s, how);
 	return ev;
 }
@@ -65,13 +71,35 @@ static uint32_t out_events(struct sl_sock *s, int fd)
 	if (sd->tx.fin || sd->err)
 		ev = OUT_BITS; /* an error tells itself at once */
 	else if (sl_sock_attached(s) && sd->tx.state == SL_TX_MEM && !sd->kfin) {
-		if (sl_tx_room(&s->link) >= s->link.out.len / 4 ||
-		    sl_ring_closed(&s->link.out, &sd->tx.ring))
+		if (sl_unlikely(sl_ring_closed(&s->link.out, &sd->tx.ring)))
+			ev = OUT_BITS | CLOSED;
+		else if (sl_tx_room(&s->link) >= s->link.out.len / 4)
 			ev = OUT_BITS;
 	} else if (sl_sys_poll_now(fd, POLLOUT) & POLLOUT) {
 		ev = OUT_BITS;
 	}
 	sl_tx_release(s, how);
+	return ev;
+}
+
+/* Something has ended, or is about to: what the kernel and the errors that it told us of add. */
+static uint32_t end_events(struct sl_sock *s, int fd, uint32_t want)
+{
+	struct sl_side_shm *sd = s->side;
+	uint32_t ev = 0;
+	int k;
+
+	if (sd->tx.fin && (sd->rx.fin || sd->kfin || sd->rdshut))
+		ev |= EPOLLHUP;
+	k = sl_sys_poll_now(fd, sd->dead ? (short)(want & 0x7fff) : 0);
+	if (k > 0)
+		ev |= (uint32_t)k;
+	if (sd->masked)
+		ev &= ~(uint32_t)EPOLLHUP;
+	if (sd->reset)
+		ev |= IN_BITS | OUT_BITS | EPOLLRDHUP | EPOLLHUP;
+	if (sd->err)
+		ev |= EPOLLERR;
 	return ev;
 }
 
@@ -81,46 +109,49 @@ uint32_t sl_sock_events(struct sl_sock *s, int fd, uint32_t want)
 	uint32_t ev = 0;
 
 	want |= EPOLLERR | EPOLLHUP;
-	if (want & (IN_BITS | EPOLLRDHUP))
-		ev |= in_events(s, fd);
 	if (want & OUT_BITS)
 		ev |= out_events(s, fd);
-	if (sl_unlikely(sd->tx.fin && (sd->rx.fin || sd->kfin || sd->rdshut)))
-		ev |= EPOLLHUP;
+	if (sl_unlikely(ev & CLOSED))
+		sl_sock_kernel_event(s, fd, (uint32_t)sl_sys_poll_now(fd, POLLRDHUP));
+	if (want & (IN_BITS | EPOLLRDHUP))
+		ev |= in_events(s, fd, want);
 	/* Once FIN has come no more bells do: errors and hang-ups are the kernel's. */
-	if (sl_unlikely(sd->dead || sd->kfin || sd->tx.fin)) {
-		int k = sl_sys_poll_now(fd, sd->dead ? (short)(want & 0x7fff) : 0);
-
-		if (k > 0)
-			ev |= (uint32_t)k;
-	}
+	if (sl_unlikely(sd->dead || sd->kfin || sd->tx.fin || sd->rx.fin || sd->err))
+		ev |= end_events(s, fd, want);
 	if (sl_unlikely(want & EPOLLPRI) && sl_sys_poll_now(fd, POLLPRI) == POLLPRI)
 		ev |= EPOLLPRI;
 	return ev & want;
 }
 
+void sl_sock_error(struct sl_sock *s, int err)
+{
+	int how = sl_rx_take(s);
+
+	if (!how)
+		return;
+	if (sl_sock_attached(s)) {
+		sl_link_error(&s->link, err);
+	} else {
+		s->side->err = err;
+		s->side->dead = 1;
+	}
+	sl_rx_release(s, how);
+}
+
 void sl_sock_kernel_event(struct sl_sock *s, int fd, uint32_t events)
 {
 	struct sl_side_shm *sd = s->side;
-	int err = 0, how;
-	socklen_t len = sizeof(err);
+	socklen_t len = sizeof(int);
+	int err = 0;
 
 	if (events & (EPOLLRDHUP | EPOLLHUP))
 		sd->kfin = 1;
 	if (!(events & (EPOLLERR | EPOLLHUP)))
 		return;
-	how = sl_rx_take(s);
-	if (!how)
-		return;
 	if ((events & EPOLLERR) &&
-	    sl_sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err) {
-		if (sl_error_is_end(s, err))
-			sd->kfin = 1;
-		else
-			sd->err = err;
-	}
+	    sl_sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err)
+		sl_sock_error(s, err);
 	sd->dead = 1;
-	sl_rx_release(s, how);
 }
 
 uint64_t sl_sock_edge(struct sl_sock *s)
@@ -133,7 +164,7 @@ uint64_t sl_sock_edge(struct sl_sock *s)
 		return 0;
 	if (sl_sock_attached(s) && sl_rx_memory(&s->link))
 		(void)sl_ring_scan(&s->link.in, &sd->rx.ring);
-	edge = sd->rx.ring.end + (sd->kfin || sd->rx.fin) + sd->dead;
+	edge = sd->rx.ring.end + (sd->kfin || sd->rx.ring.fin) + sd->dead;
 	sl_rx_release(s, how);
 	return edge;
 }

@@ -25,16 +25,18 @@ static bool aborts(int fd)
 	       !l.l_linger;
 }
 
-static void finish_locked(struct sl_sock *s, int fd)
+static void finish_locked(struct sl_sock *s, int fd, bool abort)
 {
 	struct sl_side_shm *sd = s->side;
 	bool ring = false, unread;
 
-	/* Both mean RST: unread data, and SO_LINGER with no time. No FIN then: a reset is no end. */
-	unread = (sl_rx_memory(&s->link) && sl_rx_avail(&s->link, fd, 1) > 0) || aborts(fd);
+	/* A START that nobody has looked at: what came since are bells. */
+	(void)sl_rx_avail(&s->link, fd, 1);
 	(void)sl_rx_close(&s->link, &ring);
 	if (ring)
 		(void)sl_tx_bell(&s->link, fd);
+	/* Both mean RST: unread data, and SO_LINGER with no time. No FIN then: a reset is no end. */
+	unread = abort || (sl_rx_memory(&s->link) && sl_rx_avail(&s->link, fd, 1) > 0) || aborts(fd);
 	if (!unread)
 		(void)sl_tx_fin(&s->link);
 	(void)sl_rx_kernel(&s->link, fd, true);
@@ -43,7 +45,7 @@ static void finish_locked(struct sl_sock *s, int fd)
 	sl_stat_reason(s, SL_WHY_FINISHED);
 }
 
-void sl_sock_finish(struct sl_sock *s, int fd)
+static void finish(struct sl_sock *s, int fd, bool abort)
 {
 	struct sl_side_shm *side;
 	int how;
@@ -55,7 +57,7 @@ void sl_sock_finish(struct sl_sock *s, int fd)
 	side = s->side;
 	if (sl_sock_attached(s)) {
 		if (atomic_fetch_sub(&side->holders, 1) == 1)
-			finish_locked(s, fd);
+			finish_locked(s, fd, abort);
 		else if (!side->rx.sleepers)
 			(void)sl_rx_kernel(&s->link, fd, true);
 		atomic_store_explicit(&s->attached, false, memory_order_release);
@@ -85,6 +87,17 @@ void sl_sock_finish(struct sl_sock *s, int fd)
 		sl_map_retire(side, SL_SIDE_LEN);
 	}
 	sl_both_release(s, how);
+}
+
+void sl_sock_finish(struct sl_sock *s, int fd)
+{
+	finish(s, fd, false);
+}
+
+void sl_sock_abort(struct sl_sock *s, int fd)
+{
+	if (sl_sock_attached(s))
+		finish(s, fd, true);
 }
 
 void sl_sock_exit(void)

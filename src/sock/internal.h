@@ -91,6 +91,10 @@ void sl_sock_reset(struct sl_sock *s, int fd, enum sl_reason why);
 void sl_sock_ring(struct sl_sock *s, int fd);
 void sl_chaos(struct sl_sock *s, int fd);
 
+/* attach.c: SO_RCVLOWAT as the kernel has it is noted; set to one, so that a bell wakes */
+void sl_lowat_note(struct sl_sock *s, int fd);
+void sl_lowat_one(const struct sl_sock *s, int fd);
+
 /* finish.c: orderly end of the lanes before a kernel close; no locks held */
 void sl_sock_finish(struct sl_sock *s, int fd);
 
@@ -106,8 +110,8 @@ void sl_offer_connect(void);
 int sl_wait_in(struct sl_sock *s, int fd);
 int sl_wait_out(struct sl_sock *s, int fd, size_t need);
 
-/* a reset that a dead peer's unread bells caused, when it had read all our bytes: an end of file */
-bool sl_error_is_end(const struct sl_sock *s, int err);
+/* events.c: the kernel reported an error of the connection; no locks held */
+void sl_sock_error(struct sl_sock *s, int err);
 
 /* look at the kernel for FIN and errors now and then while the ring is empty */
 bool sl_look_kernel(struct sl_sock *s, int fd);

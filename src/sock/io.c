@@ -247,39 +247,27 @@ static void after(struct sl_sock *s, int fd)
 		sl_stat_reason(s, SL_WHY_NONE);
 }
 
-bool sl_error_is_end(const struct sl_sock *s, int err)
-{
-	/* A reset that was meant has closed the lane first (finish.c). */
-	return err == ECONNRESET && sl_rx_memory(&s->link) && !sl_link_unread(&s->link) &&
-	       !sl_ring_closed(&s->link.out, &s->side->tx.ring);
-}
-
-/* The ring is empty. Has the connection ended? Return: 0 end of file; -errno; -EAGAIN it goes on. */
+/* What there is to read has been read. Has the connection ended? Return: 0 end of file; -errno; -EAGAIN it goes on. */
 static ssize_t at_end(struct sl_sock *s)
 {
 	struct sl_side_shm *sd = s->side;
-	int err = sd->err;
+	int err;
 
-	if (err) {
-		sd->err = 0;
-		sd->kfin = 1;
-		return sl_error_is_end(s, err) ? 0 : -err;
-	}
-	if (!sd->kfin)
-		return -EAGAIN;
-	if (sd->rdshut)
-		return 0;
-	if (sl_rx_memory(&s->link) && !sd->rx.fin && sl_link_unread(&s->link)) {
-		/* It died with our bytes unread: TCP would have sent RST. Told once. */
-		sd->rdshut = 1;
-		return -ECONNRESET;
-	}
-	return 0;
+	if (sd->kfin)
+		sl_link_ended(&s->link);
+	err = sd->err;
+	if (!err)
+		return sd->kfin ? 0 : -EAGAIN;
+	if (err == EPIPE && sd->kfin && !sd->reset)
+		return 0; /* the answer to what was sent after FIN: for senders, and for SO_ERROR */
+	sd->err = 0;
+	sd->kfin = sd->rdshut = 1; /* told: from now on the end */
+	return -err;
 }
 
 static ssize_t recv_step(struct sl_sock *s, int fd, struct sl_sink *sink, size_t len, int flags)
 {
-	bool ring = false;
+	bool ring = false, ended;
 	ssize_t n;
 	int how = sl_rx_take(s);
 
@@ -289,15 +277,10 @@ static ssize_t recv_step(struct sl_sock *s, int fd, struct sl_sink *sink, size_t
 		sl_rx_release(s, how);
 		return -ERESTART;
 	}
-	if (sl_unlikely(s->side->dead && s->side->err)) {
+	ended = s->side->kfin || s->side->err; /* known before the ring is looked at */
+	n = sl_rx_recv(&s->link, fd, sink, len, flags & MSG_PEEK, &ring);
+	if (sl_unlikely(n == -EAGAIN && (ended || !sl_rx_memory(&s->link))))
 		n = at_end(s);
-	} else {
-		bool ended = s->side->kfin || s->side->err; /* known before the ring is looked at */
-
-		n = sl_rx_recv(&s->link, fd, sink, len, flags & MSG_PEEK, &ring);
-		if (n == -EAGAIN && ended)
-			n = at_end(s);
-	}
 	sl_rx_release(s, how);
 	if (ring)
 		sl_sock_ring(s, fd);
@@ -329,10 +312,31 @@ static ssize_t recv_rest(struct sl_sock *s, int fd, struct sl_sink *sink, size_t
 	return n;
 }
 
+/*
+ * A peek that waits for all: what is there already would wake a sleeper at once, so it is looked at each millisecond.
+ * Return: 0 look again; -EINTR; -EAGAIN SO_RCVTIMEO is over.
+ */
+static int wait_for_more(int fd, int *waited_ms)
+{
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+	struct timeval tv = {0};
+	socklen_t len = sizeof(tv);
+	int rc, saved = errno;
+
+	(void)sl_sys_getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len);
+	if ((tv.tv_sec || tv.tv_usec) &&
+	    (*waited_ms)++ >= tv.tv_sec * 1000 + (tv.tv_usec + 999) / 1000)
+		return -EAGAIN;
+	rc = sl_real.poll(&p, 1, 1) < 0 ? -EINTR : 0;
+	errno = saved;
+	return rc;
+}
+
 static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_t want, int flags)
 {
 	struct sl_sink whole = *sink;
-	size_t got = 0, least = flags & MSG_WAITALL ? want : sl_min_size(s->lowat, want);
+	int waited_ms = 0;
+	size_t got = 0, least = flags & MSG_WAITALL ? want : sl_min_size((size_t)s->lowat, want);
 	ssize_t n;
 
 	for (;;) {
@@ -343,7 +347,7 @@ static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_
 		n = recv_step(s, fd, sink, want - got, flags);
 		if (n > 0)
 			got += (size_t)n;
-		if (got >= least || n == 0 || (got && (flags & MSG_PEEK)))
+		if (got >= least || n == 0 || (got && (flags & (MSG_PEEK | MSG_WAITALL)) == MSG_PEEK))
 			break;
 		if (n > 0 && !(flags & MSG_PEEK))
 			continue;
@@ -362,7 +366,8 @@ static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_
 				continue;
 			break;
 		}
-		n = sl_wait_in(s, fd);
+		n = sl_unlikely(got && (flags & MSG_PEEK)) ? wait_for_more(fd, &waited_ms) :
+							     sl_wait_in(s, fd);
 		if (n < 0)
 			break;
 	}
@@ -435,27 +440,59 @@ static void look_for_peer(struct sl_sock *s, int fd)
 		(void)sl_look_kernel(s, fd);
 }
 
+/* FIN is known: was it an end in order? Before the tx lock is taken, as this wants the other. */
+static void note_end(struct sl_sock *s)
+{
+	int how = sl_rx_take(s);
+
+	if (how && sl_sock_attached(s))
+		sl_link_ended(&s->link);
+	if (how)
+		sl_rx_release(s, how);
+}
+
+/* Something has ended; tx lock held. Return: what TCP answers now; 0: it takes what is sent. */
+static ssize_t send_ended(struct sl_sock *s, struct sl_src *src, size_t len)
+{
+	struct sl_side_shm *sd = s->side;
+	ssize_t n = -EPIPE;
+
+	if (sd->err) {
+		n = -sd->err;
+		sd->err = 0;
+		sd->rdshut = 1; /* told */
+	} else if (sd->masked && !sd->tx.fin) {
+		/* TCP would send this, and get RST for it. */
+		sd->masked = 0;
+		if (src->fd >= 0)
+			return -EPIPE;
+		sd->err = EPIPE;
+		sl_src_skip(src, len);
+		n = (ssize_t)len;
+	} else if (!sd->tx.fin && !sd->reset) {
+		n = 0;
+	}
+	return n;
+}
+
 static ssize_t send_step(struct sl_sock *s, int fd, struct sl_src *src, size_t len, int flags)
 {
-	ssize_t n;
+	struct sl_side_shm *sd = s->side;
+	ssize_t n = 0;
 	int how;
 
 	look_for_peer(s, fd);
+	if (sl_unlikely(sd->kfin))
+		note_end(s);
 	how = sl_tx_take(s);
-
 	if (sl_unlikely(!how))
 		return -EDEADLK;
+	sd = s->side;
 	if (sl_unlikely(!sl_sock_attached(s)))
 		n = -ERESTART;
-	else if (sl_unlikely(s->side->tx.fin))
-		n = -EPIPE;
-	else if (sl_unlikely(s->side->err)) {
-		n = -s->side->err;
-		s->side->err = 0;
-	} else if (sl_unlikely(s->side->kfin && sl_link_unread(&s->link) &&
-			       !sl_ring_closed(&s->link.out, &s->side->tx.ring))) {
-		n = -EPIPE; /* it died with our bytes unread: the kernel would have had RST by now */
-	} else
+	else if (sl_unlikely(sd->kfin || sd->err || sd->tx.fin))
+		n = send_ended(s, src, len);
+	if (sl_likely(n == 0))
 		n = sl_tx_send(&s->link, fd, src, len, flags & (MSG_MORE | MSG_EOR | MSG_CONFIRM));
 	sl_tx_release(s, how);
 	if (sl_unlikely(n == -EPROTO)) {
@@ -667,8 +704,7 @@ ssize_t sl_sock_splice_in(struct sl_sock *s, int fd, int pipe_fd, size_t len, un
 		if (n <= 0)
 			return n ? n : -EAGAIN;
 		n = sl_sys_ioctl(pipe_fd, FIONREAD, &saved) == 0 && saved > 0 ? saved : 1;
-		n = send_from(s, fd, &src, sl_min_size(len, (size_t)n),
-			      flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0);
+		n = send_from(s, fd, &src, sl_min_size(len, (size_t)n), 0);
 		if (n != -ERESTART)
 			return n;
 		saved = errno;
@@ -697,7 +733,8 @@ ssize_t sl_sock_splice_out(struct sl_sock *s, int fd, int pipe_fd, size_t len, u
 			return n ? n : -EAGAIN;
 		if (p.revents & POLLERR)
 			return broken_pipe(0);
-		n = recv_lanes(s, fd, &sink, sl_min_size(len, 4096), flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0);
+		/* SPLICE_F_NONBLOCK is of the pipe alone. */
+		n = recv_lanes(s, fd, &sink, sl_min_size(len, 4096), 0);
 		if (n != -ERESTART)
 			break;
 	}

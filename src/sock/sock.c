@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* sock.c - the life of an endpoint: tracked, dup'ed, shut down, closed */
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 #include "hidden.h"
@@ -149,13 +150,15 @@ int sl_sock_close(int fd)
 
 int sl_sock_shutdown(struct sl_sock *s, int fd, int how)
 {
-	bool ring = false;
+	bool ring = false, in = how == SHUT_RD || how == SHUT_RDWR;
+	bool over = sl_sock_attached(s) && !s->side->masked && (sl_sys_poll_now(fd, 0) & POLLHUP);
 	int took, rc, saved = errno;
 
-	if (how == SHUT_RD || how == SHUT_RDWR)
+	/* Before the call: it wakes readers. Not where it will fail, or there is nothing left to do. */
+	if (in && !over)
 		s->side->rdshut = 1;
 
-	if (how == SHUT_WR || how == SHUT_RDWR) {
+	if (how != SHUT_RD && !over && (in || how == SHUT_WR)) {
 		took = sl_both_take(s);
 		if (!took)
 			return -EAGAIN;
@@ -176,7 +179,7 @@ int sl_sock_shutdown(struct sl_sock *s, int fd, int how)
 	}
 	rc = sl_real.shutdown(fd, how);
 	if (rc < 0) {
-		rc = -errno;
+		rc = errno == ENOTCONN && s->side->masked ? 0 : -errno;
 		errno = saved;
 	}
 	return rc;

@@ -64,9 +64,9 @@ struct sl_sock {
 	uint64_t pair;
 	_Atomic int32_t nfds; /* descriptors of this process that stand for it */
 	int fd;		      /* one of them */
-	uint32_t lowat;	      /* SO_RCVLOWAT */
 	bool nonblock;	      /* O_NONBLOCK, known while attached */
 	int nodelay, cork;    /* the program's TCP_NODELAY and TCP_CORK, kept by us while attached */
+	int lowat;	      /* and its SO_RCVLOWAT, > 0 */
 	bool connecting;
 	bool oob;     /* urgent data was used */
 	bool forking; /* fork has taken its locks */
@@ -138,6 +138,9 @@ void sl_sock_untrack(int fd);
  */
 int sl_sock_close(int fd);
 
+/** sl_sock_abort() - the program is about to disconnect @fd (connect to AF_UNSPEC), which sends RST */
+void sl_sock_abort(struct sl_sock *s, int fd);
+
 /** sl_sock_dup() - @newfd now stands for the same file as @oldfd (sockets only; epoll: ready.h) */
 void sl_sock_dup(int oldfd, int newfd);
 
@@ -149,7 +152,7 @@ int sl_sock_shutdown(struct sl_sock *s, int fd, int how);
 
 /* --- the one receive path, the one send path --- */
 
-#define SL_CALL_READ 0x40000000 /* read/readv/write/writev: zero bytes do nothing */
+#define SL_CALL_READ 0x10000000 /* read/readv/write/writev: zero bytes do nothing; no MSG_* bit */
 
 /**
  * sl_sock_recv() - recvmsg(2) and its relatives

@@ -135,8 +135,7 @@ static int sleep_on(struct sl_sock *s, int fd)
 	if (n == 0)
 		s->side->kfin = 1;
 	else if (n < 0 && err != EINTR && err != EAGAIN) {
-		s->side->err = err;
-		s->side->dead = 1;
+		sl_sock_error(s, err);
 		err = 0;
 	}
 	sleeper_gone(s);

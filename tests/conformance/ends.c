@@ -217,7 +217,9 @@ const struct conform_case end_cases[] = {
 	       {A, RECV, 1}),
 	 0},
 	{"killed, then write", OTHER,
-	 STEPS({B, KILL}, {A, SLEEP, 20}, {A, SEND, 1}, {A, SLEEP, 20}, {A, SEND, 1}, {A, RECV, 1}),
+	 STEPS({B, KILL}, {A, SLEEP, 20}, {A, SEND, 1}, {A, SLEEP, 20},
+	       {A, SEND, 1, 0, 0, "EPIPE SIGPIPE|ECONNRESET"}, /* sent after or before it died? */
+	       {A, RECV, 1}),
 	 0},
 	{"killed, read, write", OTHER,
 	 STEPS({B, KILL}, {A, SLEEP, 20}, {A, RECV, 1}, {A, SEND, 1}, {A, SLEEP, 20}, {A, SEND, 1},
