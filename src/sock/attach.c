@@ -66,14 +66,31 @@ static bool counts_agree(const struct sl_sock *s, int fd)
 	return b.tcpi_bytes_sent - b.tcpi_bytes_retrans + b.tcpi_notsent_bytes == s->side->tx.ksent;
 }
 
-static void note_options(struct sl_sock *s, int fd)
+void sl_lowat_note(struct sl_sock *s, int fd)
 {
 	int v = 1;
 	socklen_t len = sizeof(v);
 
-	s->nonblock = sl_sys_fcntl(fd, F_GETFL, 0) & O_NONBLOCK;
 	if (sl_sys_getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &v, &len) == 0)
-		s->lowat = v > 0 ? (uint32_t)v : 1;
+		s->lowat = v > 0 ? v : 1;
+}
+
+static void set_lowat(int fd, int v)
+{
+	(void)sl_sys6(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVLOWAT, (long)&v, sizeof(v), 0);
+}
+
+void sl_lowat_one(const struct sl_sock *s, int fd)
+{
+	if (s->lowat > 1)
+		set_lowat(fd, 1);
+}
+
+static void note_options(struct sl_sock *s, int fd)
+{
+	s->nonblock = sl_sys_fcntl(fd, F_GETFL, 0) & O_NONBLOCK;
+	sl_lowat_note(s, fd);
+	sl_lowat_one(s, fd);
 }
 
 static int tcp_option(int fd, int name)
@@ -109,6 +126,8 @@ static void give_delays(struct sl_sock *s, int fd)
 		set_tcp_option(fd, TCP_NODELAY, 0);
 	if (s->cork)
 		set_tcp_option(fd, TCP_CORK, 1);
+	if (s->lowat > 1)
+		set_lowat(fd, s->lowat);
 }
 
 /* Both locks held. Return: 0 attached; -EAGAIN not now; else a reason not to (enum sl_reason), > 0. */
@@ -141,6 +160,7 @@ static int attach_locked(struct sl_sock *s, int fd)
 	side->tx.ksent = old->tx.ksent;
 	side->rx.krcvd = old->rx.krcvd;
 	side->rx.sleepers = s->native_sleepers;
+	side->rdshut = old->rdshut;
 	sl_link_init(&s->link, &seg, side, s->stat);
 	refused = sl_sock_hooks.attaching ? sl_sock_hooks.attaching(s) : 0;
 	if (refused < 0) {
@@ -264,6 +284,19 @@ int sl_leave_locked(struct sl_sock *s, int fd, enum sl_reason why)
 	return 0;
 }
 
+/*
+ * All that still comes comes by TCP, behind the bells that are there already: with these gone and nothing unread, the
+ * kernel tells the program's own registrations, and whoever reads past us, no less and no more than the truth.
+ */
+static void step_aside(struct sl_sock *s, int fd)
+{
+	if (s->side->rx.sleepers || atomic_load(&s->side->holders) > 1)
+		return;
+	(void)sl_rx_kernel(&s->link, fd, true);
+	if (sl_rx_avail(&s->link, fd, 1) == 0 && sl_sock_hooks.detached)
+		sl_sock_hooks.detached(s);
+}
+
 void sl_sock_refuse(struct sl_sock *s, int fd, enum sl_reason why)
 {
 	int how;
@@ -271,7 +304,8 @@ void sl_sock_refuse(struct sl_sock *s, int fd, enum sl_reason why)
 	sl_offer_withdraw(s);
 	how = sl_both_take(s);
 	if (how) {
-		(void)sl_leave_locked(s, fd, why);
+		if (sl_sock_attached(s) && sl_leave_locked(s, fd, why) == 0)
+			step_aside(s, fd);
 		sl_both_release(s, how);
 	}
 	sl_stat_reason(s, why);

@@ -54,12 +54,28 @@ static int keep(int rc, int saved)
 	return rc;
 }
 
-/* While attached these two are ours in the kernel, and the program's here. NULL: another option. */
+/* While attached these are ours in the kernel, and the program's here. NULL: another option. */
 static int *kept(struct sl_sock *s, int level, int name)
 {
-	if (level != IPPROTO_TCP || !sl_sock_attached(s))
+	if (!sl_sock_attached(s))
+		return NULL;
+	if (level == SOL_SOCKET)
+		return name == SO_RCVLOWAT ? &s->lowat : NULL;
+	if (level != IPPROTO_TCP)
 		return NULL;
 	return name == TCP_NODELAY ? &s->nodelay : name == TCP_CORK ? &s->cork : NULL;
+}
+
+/* The kernel's limits, for the program; but a bell is one byte, and has to wake whoever sleeps. */
+static void take_lowat(struct sl_sock *s, int fd)
+{
+	int how = sl_rx_take(s);
+
+	sl_lowat_note(s, fd);
+	if (sl_sock_attached(s))
+		sl_lowat_one(s, fd);
+	if (how)
+		sl_rx_release(s, how);
 }
 
 int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const void *val,
@@ -67,11 +83,10 @@ int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const voi
 {
 	enum sl_reason why;
 	int *mine;
-	int rc, v, saved = errno;
-	socklen_t vlen = sizeof(v);
+	int rc, saved = errno;
 
 	mine = kept(s, level, name);
-	if (mine && val && len >= sizeof(int)) {
+	if (mine && mine != &s->lowat && val && len >= sizeof(int)) {
 		*mine = *(const int *)val != 0;
 		return 0;
 	}
@@ -81,10 +96,29 @@ int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const voi
 	why = refuse_for(level, name, val, len);
 	if (why != SL_WHY_NONE)
 		sl_sock_refuse(s, fd, why);
-	if (level == SOL_SOCKET && name == SO_RCVLOWAT &&
-	    sl_sys_getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &v, &vlen) == 0)
-		s->lowat = v > 0 ? (uint32_t)v : 1;
+	if (level == SOL_SOCKET && name == SO_RCVLOWAT)
+		take_lowat(s, fd);
 	return rc;
+}
+
+/* An error that we learned of first is the program's to see; one that bells caused is not. */
+static void take_error(struct sl_sock *s, int *err)
+{
+	int how;
+
+	if (*err && sl_sock_attached(s)) {
+		sl_sock_error(s, *err);
+		*err = 0;
+	}
+	how = sl_rx_take(s);
+	if (how && sl_sock_attached(s) && s->side->kfin)
+		sl_link_ended(&s->link);
+	if (!*err) {
+		*err = s->side->err;
+		s->side->err = 0;
+	}
+	if (how)
+		sl_rx_release(s, how);
 }
 
 int sl_sock_getsockopt(struct sl_sock *s, int fd, int level, int name, void *val, socklen_t *len)
@@ -94,12 +128,8 @@ int sl_sock_getsockopt(struct sl_sock *s, int fd, int level, int name, void *val
 
 	if (rc == 0 && mine && *len >= sizeof(int))
 		*(int *)val = *mine;
-	/* An error that we learned of first is the program's to see. */
-	if (rc == 0 && level == SOL_SOCKET && name == SO_ERROR && *len >= sizeof(int) &&
-	    *(int *)val == 0 && s->side->err) {
-		*(int *)val = s->side->err;
-		s->side->err = 0;
-	}
+	if (rc == 0 && level == SOL_SOCKET && name == SO_ERROR && *len >= sizeof(int))
+		take_error(s, val);
 	return rc;
 }
 
@@ -131,13 +161,19 @@ static int unread(struct sl_sock *s, int fd, int *out)
 
 int sl_sock_ioctl(struct sl_sock *s, int fd, unsigned long req, void *arg)
 {
-	int rc, saved = errno;
+	int rc, v, saved = errno;
 
 	/* SIOCOUTQ needs nothing: what is in the ring the peer's receive buffer has. */
 	if (sl_sock_attached(s) && arg && req == FIONREAD) {
 		rc = unread(s, fd, arg);
 		if (rc != -ERESTART)
 			return rc;
+	}
+	/* Bells before the mark are no bytes. */
+	if (sl_sock_attached(s) && req == SIOCATMARK && unread(s, fd, &v) == 0 &&
+	    sl_rx_memory(&s->link) && v > 0 && arg) {
+		*(int *)arg = 0;
+		return 0;
 	}
 	rc = keep(sl_real.ioctl(fd, req, arg), saved);
 	if (rc >= 0 && (req == FIONBIO || req == FIOASYNC))
