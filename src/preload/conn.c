@@ -2,6 +2,7 @@
 /* conn.c - connections come and go: connect, accept, shutdown */
 #include <netinet/in.h>
 #include "preload.h"
+#include "scan.h"
 #include "sys.h"
 
 enum sl_reason sl_refuse_all;
@@ -46,6 +47,18 @@ void sl_conn_refuse_all(enum sl_reason why)
 		sl_sock_refuse(s, fd, why);
 		sl_sock_put(s);
 	}
+}
+
+enum sl_reason sl_conn_unfit(void)
+{
+	enum sl_reason why;
+
+	if (sl_refuse_all != SL_WHY_NONE)
+		return sl_refuse_all;
+	why = sl_scan_process();
+	if (why != SL_WHY_NONE)
+		sl_conn_refuse_all(why);
+	return why;
 }
 
 static bool definite(int err)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
+#include "cache.h"
 #include "clock.h"
 #include "env.h"
 #include "log.h"
@@ -75,7 +76,9 @@ __attribute__((constructor)) static void preload_init(int argc, char **argv, cha
 	sl_env_init();
 	sl_clock_init();
 	refuse_go();
+	sl_cache_init();
 	sl_sock_init();
+	sl_sock_hooks.unfit = sl_conn_unfit;
 	sl_ready_init();
 	sl_proc_init();
 	at_quick_exit(sl_sock_exit);

@@ -108,6 +108,12 @@ void sl_conn_track(int fd, bool connecting);
 /** sl_conn_refuse_all() - no socket of this process is promoted from now on */
 void sl_conn_refuse_all(enum sl_reason why);
 
+/**
+ * sl_conn_unfit() - before an offer: is there code in this process that goes past us? Then all sockets are
+ * refused, also those promoted before: it may have been loaded since.
+ */
+enum sl_reason sl_conn_unfit(void);
+
 /* --- proc.c --- */
 
 /** sl_proc_init() - register the fork handlers */

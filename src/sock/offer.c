@@ -148,7 +148,12 @@ void sl_offer_out(struct sl_sock *s, int fd)
 {
 	struct sl_msg m = {.type = SL_MSG_OFFER, .arg = (uint32_t)sl_env.ring_len};
 	int before = broker_fd(), rc, tries;
+	enum sl_reason why = sl_sock_hooks.unfit ? sl_sock_hooks.unfit() : SL_WHY_NONE;
 
+	if (why != SL_WHY_NONE) {
+		sl_sock_refuse(s, fd, why);
+		return;
+	}
 	if (sl_lock(&br.lock))
 		return;
 	/* Twice: a broker that went away is noticed here, and its successor may be there already. */

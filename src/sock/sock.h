@@ -93,6 +93,8 @@ struct sl_sock_hooks {
 	void (*closed)(struct sl_sock *s, int fd);
 	/* offers are out: @fd of the broker is to be watched where this process sleeps (no locks held) */
 	void (*broker)(int fd);
+	/* about to offer: what is in this process that forbids it, for all sockets (no locks held) */
+	enum sl_reason (*unfit)(void);
 };
 
 extern struct sl_sock_hooks sl_sock_hooks;
