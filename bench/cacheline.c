@@ -7,15 +7,20 @@
  * - a cache line there and back between two threads on CPUs A and B: the floor of a round trip
  *   through shared memory
  * - memcpy, in the cache and from memory: the floor of a stream
+ * - the same bytes copied twice, by two threads through a ring of 256 KiB: the floor of a stream
+ *   that goes from one program's memory to another's
  * - a bare system call
- * - waking a sleeper and being woken, with futex, eventfd, pipe and a Unix socket, on one CPU and
- *   across two: the price of having slept
+ * - waking a sleeper and being woken, with futex, eventfd, pipe, a Unix socket and a byte of TCP,
+ *   on one CPU, across two, and where the scheduler likes: the price of having slept
  */
 #include "hist.h"
 #include "util.h"
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -110,6 +115,74 @@ static double memcpy_gb(size_t len)
 	return (double)bytes / (double)(t - start);
 }
 
+#define RING_LEN   (256u << 10)
+#define RING_CHUNK (16u << 10)
+#define RING_SLOTS (RING_LEN / RING_CHUNK)
+
+/* A ring without records, words or calls: what two memcpys can do at best. */
+static struct {
+	_Alignas(128) _Atomic uint64_t written; /* chunks; only the writer changes it */
+	_Alignas(128) _Atomic uint64_t taken;	/* chunks; only the reader changes it */
+	_Alignas(128) _Atomic uint32_t stop;
+	char *data;
+	size_t to_len;
+} ring;
+
+static void *ring_reader(void *arg)
+{
+	char *to = aligned_alloc(4096, ring.to_len);
+	uint64_t n = 0;
+
+	if (!to)
+		die("no memory");
+	memset(to, 1, ring.to_len);
+	pin(*(int *)arg);
+	while (!atomic_load_explicit(&ring.stop, memory_order_relaxed)) {
+		if (atomic_load_explicit(&ring.written, memory_order_acquire) == n)
+			continue;
+		memcpy(to + n * RING_CHUNK % ring.to_len, ring.data + n % RING_SLOTS * RING_CHUNK,
+		       RING_CHUNK);
+		__asm__ volatile("" ::: "memory");
+		atomic_store_explicit(&ring.taken, ++n, memory_order_release);
+	}
+	free(to);
+	return NULL;
+}
+
+/* GB/s from a buffer of @from_len into one of @to_len, as a stream of such sends copies. */
+static double ring_gb(size_t from_len, size_t to_len)
+{
+	char *from = aligned_alloc(4096, from_len);
+	uint64_t start, t, n = 0;
+	pthread_t th;
+
+	ring.data = aligned_alloc(4096, RING_LEN);
+	if (!ring.data || !from)
+		die("no memory");
+	memset(from, 1, from_len);
+	memset(ring.data, 1, RING_LEN);
+	ring.to_len = to_len;
+	atomic_store(&ring.written, 0);
+	atomic_store(&ring.taken, 0);
+	atomic_store(&ring.stop, 0);
+	if (pthread_create(&th, NULL, ring_reader, &cpu_b))
+		die("thread");
+	start = now_ns();
+	do {
+		while (n - atomic_load_explicit(&ring.taken, memory_order_acquire) == RING_SLOTS)
+			;
+		memcpy(ring.data + n % RING_SLOTS * RING_CHUNK, from + n * RING_CHUNK % from_len,
+		       RING_CHUNK);
+		atomic_store_explicit(&ring.written, ++n, memory_order_release);
+		t = now_ns();
+	} while (t - start < run_ns);
+	atomic_store(&ring.stop, 1);
+	pthread_join(th, NULL);
+	free(ring.data);
+	free(from);
+	return (double)(n * RING_CHUNK) / (double)(t - start);
+}
+
 static double syscall_ns(void)
 {
 	uint64_t start = now_ns(), n = 0, t;
@@ -125,28 +198,58 @@ static double syscall_ns(void)
 }
 
 /* A kernel object that one side rings and the other sleeps on; [0] towards the peer, [1] back. */
-enum bell { BELL_FUTEX, BELL_EVENTFD, BELL_PIPE, BELL_UNIX, BELLS };
+enum bell { BELL_FUTEX, BELL_EVENTFD, BELL_PIPE, BELL_UNIX, BELL_TCP, BELLS };
 
-static const char *const bell_names[BELLS] = {"futex", "eventfd", "pipe", "unix"};
+static const char *const bell_names[BELLS] = {"futex", "eventfd", "pipe", "unix", "tcp"};
 
 struct bells {
 	enum bell kind;
-	int cpu;
+	int cpu; /* of the peer; -1: anywhere */
 	int tx[2], rx[2];
 	_Atomic uint32_t word[2];
 	_Atomic uint32_t stop;
 };
+
+/* Two connected TCP sockets. */
+static int tcp_pair(int fd[2])
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(sa);
+	int on = 1, lfd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (lfd < 0 || bind(lfd, (struct sockaddr *)&sa, sizeof(sa)) || listen(lfd, 1) ||
+	    getsockname(lfd, (struct sockaddr *)&sa, &len))
+		return -1;
+	fd[0] = socket(AF_INET, SOCK_STREAM, 0);
+	if (fd[0] < 0 || connect(fd[0], (struct sockaddr *)&sa, sizeof(sa)))
+		return -1;
+	fd[1] = accept(lfd, NULL, NULL);
+	close(lfd);
+	setsockopt(fd[0], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	return fd[1] < 0 ? -1 : setsockopt(fd[1], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+static int bell_pair(enum bell kind, int fd[2])
+{
+	switch (kind) {
+	case BELL_EVENTFD:
+		fd[0] = fd[1] = eventfd(0, 0);
+		return fd[0] < 0 ? -1 : 0;
+	case BELL_PIPE:
+		return pipe(fd);
+	case BELL_UNIX:
+		return socketpair(AF_UNIX, SOCK_STREAM, 0, fd);
+	default:
+		return tcp_pair(fd);
+	}
+}
 
 static void bells_open(struct bells *b)
 {
 	int i, fd[2];
 
 	for (i = 0; i < 2 && b->kind != BELL_FUTEX; i++) {
-		if (b->kind == BELL_EVENTFD)
-			fd[0] = fd[1] = eventfd(0, 0);
-		else if (b->kind == BELL_PIPE ? pipe(fd) : socketpair(AF_UNIX, SOCK_STREAM, 0, fd))
-			fd[0] = -1;
-		if (fd[0] < 0)
+		if (bell_pair(b->kind, fd))
 			die("%s", bell_names[b->kind]);
 		b->rx[i] = fd[0];
 		b->tx[i] = fd[1];
@@ -235,8 +338,11 @@ int main(int argc, char **argv)
 		{"seconds", OPT_SECONDS, &run_ns},
 		{NULL, OPT_FLAG, NULL},
 	};
+	cpu_set_t all;
 	int k;
 
+	if (sched_getaffinity(0, sizeof(all), &all))
+		die("affinity");
 	if (bench_options(argc, argv, options, help)) {
 		fputs(help, stderr);
 		return 2;
@@ -247,9 +353,19 @@ int main(int argc, char **argv)
 		printf("\"line_rtt_ns\": %.1f, ", line_ns());
 	printf("\"memcpy_cache_gb_s\": %.2f, \"memcpy_memory_gb_s\": %.2f, \"syscall_ns\": %.1f",
 	       memcpy_gb(16 << 10), memcpy_gb(128 << 20), syscall_ns());
+	if (cpu_a != cpu_b)
+		printf(", \"ring_16k_gb_s\": %.2f, \"ring_1m_gb_s\": %.2f",
+		       ring_gb(16 << 10, 64 << 10), ring_gb(1 << 20, 1 << 20));
+	for (k = 0; k < BELLS; k++) {
+		printf(", \"wake_%s_one_ns\": %.0f", bell_names[k], wake_ns((enum bell)k, cpu_a));
+		if (cpu_a != cpu_b)
+			printf(", \"wake_%s_two_ns\": %.0f", bell_names[k],
+			       wake_ns((enum bell)k, cpu_b));
+	}
+	if (sched_setaffinity(0, sizeof(all), &all))
+		die("affinity");
 	for (k = 0; k < BELLS; k++)
-		printf(", \"wake_%s_one_ns\": %.0f, \"wake_%s_two_ns\": %.0f", bell_names[k],
-		       wake_ns((enum bell)k, cpu_a), bell_names[k], wake_ns((enum bell)k, cpu_b));
+		printf(", \"wake_%s_free_ns\": %.0f", bell_names[k], wake_ns((enum bell)k, -1));
 	printf("}\n");
 	return 0;
 }

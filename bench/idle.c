@@ -2,8 +2,8 @@
 /*
  * idle - the CPU time of open connections on which nothing happens
  *
- *	idle server PORT [OPTIONS]	PORT 0: any; printed as {"port": N}
- *	idle client PORT [OPTIONS]
+ *	idle server ADDRESS [OPTIONS]	prints {"address": ...}
+ *	idle client ADDRESS [OPTIONS]
  *
  * The client opens --connections, exchanges --warm small messages on each (so that they are
  * promoted where they can be), prints {"phase": "warm"}, waits --settle seconds, prints
@@ -25,7 +25,7 @@
 #define MESSAGE 64
 
 static const char help[] =
-	"usage: idle server|client PORT [OPTIONS]\n"
+	"usage: idle server|client ADDRESS [OPTIONS]\n"
 	"  --connections N  how many (100)\n"
 	"  --warm N         exchanges on each before (64)\n"
 	"  --settle S       seconds between the exchanges and the measurement (1)\n"
@@ -49,6 +49,17 @@ static const struct bench_opt options[] = {
 	{NULL, OPT_FLAG, NULL},
 };
 
+/* As many descriptors as we may have: a connection needs one at each end. */
+static void more_files(void)
+{
+	struct rlimit rl;
+
+	if (!getrlimit(RLIMIT_NOFILE, &rl)) {
+		rl.rlim_cur = rl.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &rl);
+	}
+}
+
 static int epoll_with(int epfd, int fd)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
@@ -61,14 +72,15 @@ static int epoll_with(int epfd, int fd)
 }
 
 /* Echo until every connection that ever was has ended. */
-static void server(uint16_t port)
+static void server(const char *address)
 {
 	size_t open_conns = 0, seen = 0;
 	char msg[MESSAGE];
 	int lfd, epfd;
 
 	pin(opt.cpu);
-	lfd = tcp_listen(port, opt.cc);
+	more_files();
+	lfd = end_listen(address, opt.cc);
 	epfd = epoll_with(-1, lfd);
 	while (!seen || open_conns) {
 		struct epoll_event ev[16];
@@ -76,13 +88,14 @@ static void server(uint16_t port)
 
 		for (i = 0; i < n; i++) {
 			int fd = ev[i].data.fd;
+			struct end e = {VIA_TCP, fd, fd};
 
 			if (fd == lfd) {
-				epoll_with(epfd, tcp_accept(lfd));
+				epoll_with(epfd, end_accept(lfd, address).in);
 				open_conns++;
 				seen++;
-			} else if (recv_all(fd, msg, sizeof(msg)) == sizeof(msg)) {
-				send_all(fd, msg, sizeof(msg));
+			} else if (end_recv_all(&e, msg, sizeof(msg)) == sizeof(msg)) {
+				end_send_all(&e, msg, sizeof(msg));
 			} else {
 				close(fd);
 				open_conns--;
@@ -91,16 +104,16 @@ static void server(uint16_t port)
 	}
 }
 
-static void exchange_all(const int *fds, size_t rounds)
+static void exchange_all(const struct end *ends, size_t rounds)
 {
 	char msg[MESSAGE] = {0};
 	size_t r, i;
 
 	for (r = 0; r < rounds; r++) {
 		for (i = 0; i < opt.conns; i++) {
-			send_all(fds[i], msg, sizeof(msg));
+			end_send_all(&ends[i], msg, sizeof(msg));
 			errno = 0;
-			if (recv_all(fds[i], msg, sizeof(msg)) != sizeof(msg))
+			if (end_recv_all(&ends[i], msg, sizeof(msg)) != sizeof(msg))
 				die("connection %zu has ended", i);
 		}
 	}
@@ -112,23 +125,24 @@ static void phase(const char *name)
 	fflush(stdout);
 }
 
-static void client(uint16_t port)
+static void client(const char *address)
 {
 	struct rusage ru[2];
 	struct epoll_event ev;
-	int *fds = calloc(opt.conns, sizeof(*fds));
+	struct end *ends = calloc(opt.conns, sizeof(*ends));
 	int epfd = -1, n;
 	uint64_t cpu;
 	size_t i;
 
-	if (!fds)
+	if (!ends)
 		die("no memory");
+	more_files();
 	pin(opt.cpu);
 	for (i = 0; i < opt.conns; i++) {
-		fds[i] = tcp_connect(port, opt.cc);
-		epfd = epoll_with(epfd, fds[i]);
+		ends[i] = end_connect(address, opt.cc);
+		epfd = epoll_with(epfd, ends[i].in);
 	}
-	exchange_all(fds, opt.warm);
+	exchange_all(ends, opt.warm);
 	phase("warm");
 	n = epoll_wait(epfd, &ev, 1, (int)(opt.settle_ns / 1000000));
 	phase("idle");
@@ -142,7 +156,7 @@ static void client(uint16_t port)
 	       ru[1].ru_nvcsw + ru[1].ru_nivcsw - ru[0].ru_nvcsw - ru[0].ru_nivcsw);
 	fflush(stdout);
 	sleep_ns(SEC_NS / 2); /* time to read the server's clock before it works again */
-	exchange_all(fds, 1);
+	exchange_all(ends, 1);
 	phase("alive");
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * pingpong - round-trip time of one message at a time over a TCP connection on 127.0.0.1
+ * pingpong - round-trip time of one message at a time
  *
- *	pingpong server PORT [OPTIONS]	   PORT 0: any; printed as {"port": N}
- *	pingpong client PORT [OPTIONS]
+ *	pingpong server ADDRESS [OPTIONS]     prints {"address": ...}
+ *	pingpong client ADDRESS [OPTIONS]
  *
  * Client and server are programs of their own, so that each can be run under scilan or not. The
  * client takes one clock reading a round trip: the end of one is the start of the next (with
@@ -26,52 +26,57 @@ enum wait_mode { WAIT_BLOCKING, WAIT_SPIN, WAIT_EPOLL, WAIT_POLL, WAIT_MODES };
 static const char *const wait_names[WAIT_MODES] = {"blocking", "spin", "epoll", "poll"};
 
 static const char help[] =
-	"usage: pingpong server|client PORT [OPTIONS]\n"
+	"usage: pingpong server|client ADDRESS [OPTIONS]\n"
+	"  ADDRESS          [IP:]PORT, unix[:NAME] or pipe:PATH\n"
 	"  --size N         bytes of a message, both ways (64; k and M are understood)\n"
 	"  --wait HOW       blocking, spin (non-blocking recv), epoll or poll (blocking)\n"
 	"  --cpu N          run on this CPU\n"
 	"  --seconds S      measure for so long (2)\n"
 	"  --count N        or for so many round trips\n"
-	"  --warmup N       round trips before (1000)\n"
+	"  --warmup N       round trips before (1000), but not longer than\n"
+	"  --warmup-seconds S  (1)\n"
 	"  --gap USEC       sleep so long between round trips, so that both ends are asleep\n"
+	"  --hold           client: wait for a line of standard input before the measurement,\n"
+	"                   and after it, with the connection still open\n"
 	"  --hist FILE      write the histogram: nanoseconds, count, cumulative part\n"
 	"  --congestion CC  congestion control (cubic; empty: the machine's default)\n";
 
 static struct {
-	uint64_t size, run_ns, count, warmup, gap_ns;
+	uint64_t size, run_ns, count, warmup, warmup_ns, gap_ns;
 	const char *wait_name, *hist, *cc;
 	enum wait_mode wait;
-	int cpu;
-} opt = {64, 2 * SEC_NS, 0, 1000, 0, "blocking", NULL, "cubic", WAIT_BLOCKING, -1};
+	int cpu, hold;
+} opt = {64, 2 * SEC_NS, 0, 1000, SEC_NS, 0, "blocking", NULL, "cubic", WAIT_BLOCKING, -1, 0};
 
 static const struct bench_opt options[] = {
 	{"size", OPT_SIZE, &opt.size},	 {"seconds", OPT_SECONDS, &opt.run_ns},
 	{"count", OPT_SIZE, &opt.count}, {"warmup", OPT_SIZE, &opt.warmup},
 	{"gap", OPT_USEC, &opt.gap_ns},	 {"wait", OPT_TEXT, &opt.wait_name},
 	{"hist", OPT_TEXT, &opt.hist},	 {"congestion", OPT_TEXT, &opt.cc},
-	{"cpu", OPT_CPU, &opt.cpu},	 {NULL, OPT_FLAG, NULL},
+	{"cpu", OPT_CPU, &opt.cpu},	 {"warmup-seconds", OPT_SECONDS, &opt.warmup_ns},
+	{"hold", OPT_FLAG, &opt.hold},	 {NULL, OPT_FLAG, NULL},
 };
 
 static char *buf;
 static int epfd = -1;
 static struct hist hist; /* too large for a stack */
 
-static void wait_prepare(int fd)
+static void wait_prepare(const struct end *e)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
 
 	if (opt.wait != WAIT_BLOCKING)
-		set_nonblock(fd);
+		end_nonblock(e);
 	if (opt.wait != WAIT_EPOLL)
 		return;
 	epfd = epoll_create1(EPOLL_CLOEXEC);
-	if (epfd < 0 || epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev))
+	if (epfd < 0 || epoll_ctl(epfd, EPOLL_CTL_ADD, e->in, &ev))
 		die("epoll");
 }
 
-static void wait_input(int fd)
+static void wait_input(const struct end *e)
 {
-	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	struct pollfd pfd = {.fd = e->in, .events = POLLIN};
 	struct epoll_event ev;
 
 	if (opt.wait == WAIT_EPOLL)
@@ -81,35 +86,35 @@ static void wait_input(int fd)
 }
 
 /* One message in, as a program that waits this way would; false: the peer has finished. */
-static int message_in(int fd)
+static int message_in(const struct end *e)
 {
 	size_t got = 0;
 
 	if (opt.wait == WAIT_BLOCKING)
-		return recv_all(fd, buf, opt.size) == opt.size;
-	wait_input(fd);
+		return end_recv_all(e, buf, opt.size) == opt.size;
+	wait_input(e);
 	while (got < opt.size) {
-		ssize_t n = recv(fd, buf + got, opt.size - got, 0);
+		ssize_t n = end_recv(e, buf + got, opt.size - got);
 
 		if (n > 0)
 			got += (size_t)n;
 		else if (!n)
 			return 0;
 		else if (errno == EAGAIN)
-			wait_input(fd);
+			wait_input(e);
 		else if (errno != EINTR)
 			die("recv");
 	}
 	return 1;
 }
 
-static void message_out(int fd)
+static void message_out(const struct end *e)
 {
-	struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+	struct pollfd pfd = {.fd = e->out, .events = POLLOUT};
 	size_t done = 0;
 
 	while (done < opt.size) {
-		ssize_t n = send(fd, buf + done, opt.size - done, MSG_NOSIGNAL);
+		ssize_t n = end_send(e, buf + done, opt.size - done);
 
 		if (n >= 0)
 			done += (size_t)n;
@@ -135,33 +140,33 @@ static void prepare(void)
 	memset(buf, 'x', opt.size);
 }
 
-static void server(uint16_t port)
+static void server(const char *address)
 {
 	uint64_t messages = 0;
-	int fd;
+	struct end e;
 
 	prepare();
-	fd = tcp_accept(tcp_listen(port, opt.cc));
-	wait_prepare(fd);
-	while (message_in(fd)) {
-		message_out(fd);
+	e = end_accept(end_listen(address, opt.cc), address);
+	wait_prepare(&e);
+	while (message_in(&e)) {
+		message_out(&e);
 		messages++;
 	}
-	close(fd);
+	end_close(&e);
 	printf("{\"messages\": %llu, \"cpu_s\": %.6f}\n", (unsigned long long)messages,
 	       (double)cpu_ns() / 1e9);
 }
 
-static void round_trip(int fd)
+static void round_trip(const struct end *e)
 {
-	message_out(fd);
-	if (!message_in(fd)) {
+	message_out(e);
+	if (!message_in(e)) {
 		errno = 0;
 		die("the server has closed the connection");
 	}
 }
 
-static void measure(int fd)
+static void measure(const struct end *e)
 {
 	uint64_t start = now_ns(), t0 = start, t1;
 
@@ -170,7 +175,7 @@ static void measure(int fd)
 			sleep_ns(opt.gap_ns);
 			t0 = now_ns();
 		}
-		round_trip(fd);
+		round_trip(e);
 		t1 = now_ns();
 		hist_add(&hist, t1 - t0);
 		t0 = t1;
@@ -188,19 +193,23 @@ static void write_hist(void)
 		die("%s", opt.hist);
 }
 
-static void client(uint16_t port)
+static void client(const char *address)
 {
 	uint64_t i, wall, cpu;
-	int fd;
+	struct end e;
 
 	prepare();
-	fd = tcp_connect(port, opt.cc);
-	wait_prepare(fd);
-	for (i = 0; i < opt.warmup; i++)
-		round_trip(fd);
+	e = end_connect(address, opt.cc);
+	wait_prepare(&e);
+	wall = now_ns();
+	for (i = 0; i < opt.warmup && now_ns() - wall < opt.warmup_ns; i++)
+		round_trip(&e);
+	if (opt.hold)
+		printf("{\"phase\": \"ready\"}\n");
+	hold(opt.hold);
 	cpu = cpu_ns();
 	wall = now_ns();
-	measure(fd);
+	measure(&e);
 	wall = now_ns() - wall;
 	cpu = cpu_ns() - cpu;
 	if (opt.hist)
@@ -210,14 +219,15 @@ static void client(uint16_t port)
 	       "\"count\": %llu, \"rate\": %.1f, \"min_ns\": %llu, \"p50_ns\": %llu, "
 	       "\"p90_ns\": %llu, \"p99_ns\": %llu, \"p999_ns\": %llu, \"max_ns\": %llu, "
 	       "\"mean_ns\": %.1f, \"cpu_s\": %.6f, \"wall_s\": %.6f}\n",
-	       (unsigned long long)opt.size, wait_names[opt.wait], tcp_congestion(fd),
+	       (unsigned long long)opt.size, wait_names[opt.wait], end_congestion(&e),
 	       (unsigned long long)hist.count, (double)hist.count / ((double)wall / 1e9),
 	       (unsigned long long)hist.min, (unsigned long long)hist_quantile(&hist, 0.5),
 	       (unsigned long long)hist_quantile(&hist, 0.9),
 	       (unsigned long long)hist_quantile(&hist, 0.99),
 	       (unsigned long long)hist_quantile(&hist, 0.999), (unsigned long long)hist.max,
 	       hist_mean(&hist), (double)cpu / 1e9, (double)wall / 1e9);
-	close(fd);
+	hold(opt.hold);
+	end_close(&e);
 }
 
 int main(int argc, char **argv)

@@ -1,63 +1,81 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * stream - one-way throughput of a TCP connection on 127.0.0.1
+ * stream - one-way throughput
  *
- *	stream server PORT [OPTIONS]	   receives; PORT 0: any; printed as {"port": N}
- *	stream client PORT [OPTIONS]	   sends, then closes
+ *	stream server ADDRESS [OPTIONS]	   receives; prints {"address": ...}
+ *	stream client ADDRESS [OPTIONS]	   sends, then ends the stream
  *
- * A message is one send() of --size bytes. The receiver reads into a buffer of --recv bytes
+ * A message is one send of --size bytes. The receiver reads into a buffer of --recv bytes
  * (default: the message size, at least 64 KiB, as most programs do) and its figures are the
- * result: bytes that have arrived, from the first 200 ms on until the end.
+ * result: bytes that have arrived, from --settle on until the end.
  *
- * With --check on both sides the stream is a pattern of prime period, and the receiver compares
- * every byte. The sending loop costs nothing more; the receiver pays a memcmp.
+ * With --threads N, N threads send on the one connection and N threads of the receiver read from
+ * it. With --check on both sides (of one thread) the stream is a pattern of prime period, and the
+ * receiver compares every byte. The sending loop costs nothing more; the receiver pays a memcmp.
  */
 #include "util.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#define BUF_LEN	  65536u
-#define SETTLE_NS (200 * 1000 * USEC_NS)
-#define PERIOD	  65521u /* prime: no power of two hides a shift */
+#define BUF_LEN	    65536u
+#define PERIOD	    65521u /* prime: no power of two hides a shift */
+#define THREADS_MAX 64
 
 static const char help[] =
-	"usage: stream server|client PORT [OPTIONS]\n"
+	"usage: stream server|client ADDRESS [OPTIONS]\n"
+	"  ADDRESS          [IP:]PORT, unix[:NAME] or pipe:PATH\n"
 	"  --size N         bytes of a send (64; k and M are understood)\n"
 	"  --recv N         bytes of the receiver's buffer (the larger of --size and 64k)\n"
 	"  --seconds S      send for so long (2)\n"
+	"  --settle S       server: what arrives in this time first does not count (0.2)\n"
+	"  --threads N      so many send, or receive, on the one connection (1)\n"
 	"  --check          send a pattern, compare every byte\n"
+	"  --hold           server: with its result printed, wait for a line of standard input\n"
+	"                   before the connection is closed\n"
 	"  --cpu N          run on this CPU\n"
 	"  --congestion CC  congestion control (cubic; empty: the machine's default)\n";
 
 static struct {
-	uint64_t size, recv_len, run_ns;
+	uint64_t size, recv_len, run_ns, settle_ns, threads;
 	const char *cc;
-	int check, cpu;
-} opt = {64, 0, 2 * SEC_NS, "cubic", 0, -1};
+	int check, hold, cpu;
+} opt = {64, 0, 2 * SEC_NS, 200 * 1000 * USEC_NS, 1, "cubic", 0, 0, -1};
 
 static const struct bench_opt options[] = {
-	{"size", OPT_SIZE, &opt.size},
-	{"recv", OPT_SIZE, &opt.recv_len},
-	{"seconds", OPT_SECONDS, &opt.run_ns},
-	{"check", OPT_FLAG, &opt.check},
-	{"cpu", OPT_CPU, &opt.cpu},
-	{"congestion", OPT_TEXT, &opt.cc},
-	{NULL, OPT_FLAG, NULL},
+	{"size", OPT_SIZE, &opt.size},	       {"recv", OPT_SIZE, &opt.recv_len},
+	{"seconds", OPT_SECONDS, &opt.run_ns}, {"settle", OPT_SECONDS, &opt.settle_ns},
+	{"threads", OPT_SIZE, &opt.threads},   {"check", OPT_FLAG, &opt.check},
+	{"hold", OPT_FLAG, &opt.hold},	       {"cpu", OPT_CPU, &opt.cpu},
+	{"congestion", OPT_TEXT, &opt.cc},     {NULL, OPT_FLAG, NULL},
 };
+
+static struct end end;
+
+/* What one thread has received, alone on its lines: only it writes. */
+static struct {
+	_Alignas(128) _Atomic uint64_t bytes;
+	_Atomic uint64_t calls;
+} got[THREADS_MAX];
+
+static void check_options(void)
+{
+	if (opt.size && opt.threads && opt.threads <= THREADS_MAX &&
+	    (opt.threads == 1 || !opt.check))
+		return;
+	fputs(help, stderr);
+	exit(2);
+}
 
 static char *alloc(size_t len)
 {
 	void *p;
 
-	if (!opt.size) {
-		fputs(help, stderr);
-		exit(2);
-	}
 	if (posix_memalign(&p, 4096, len)) {
 		errno = ENOMEM;
 		die("no memory");
@@ -82,73 +100,155 @@ static char *pattern(size_t extra)
 	return p;
 }
 
-static void server(uint16_t port)
+/* The state of the receiver at some time. */
+struct point {
+	uint64_t ns, bytes, cpu;
+};
+
+static struct point point_now(void)
 {
-	size_t len = opt.recv_len ? opt.recv_len : opt.size > BUF_LEN ? opt.size : BUF_LEN;
+	struct point p = {now_ns(), 0, cpu_ns()};
+	size_t i;
+
+	for (i = 0; i < opt.threads; i++)
+		p.bytes += atomic_load_explicit(&got[i].bytes, memory_order_relaxed);
+	return p;
+}
+
+static size_t recv_len(void)
+{
+	return opt.recv_len ? opt.recv_len : opt.size > BUF_LEN ? opt.size : BUF_LEN;
+}
+
+/* Receive until the end. @from: set when the stream has settled, if not NULL. */
+static void receive(size_t me, struct point *from)
+{
+	size_t len = recv_len();
 	char *buf = alloc(len), *want = opt.check ? pattern(len) : NULL;
-	uint64_t start, t, from_ns = 0, from_bytes = 0, bytes = 0, calls = 0, cpu = 0;
-	double s, moved;
-	int fd;
+	uint64_t start = now_ns(), bytes = 0, calls = 0;
+	int settled = !from;
+	ssize_t n;
 
-	pin(opt.cpu);
-	fd = tcp_accept(tcp_listen(port, opt.cc));
-	start = now_ns();
-	for (;;) {
-		ssize_t n = recv(fd, buf, len, 0);
-
+	while ((n = end_recv(&end, buf, len))) {
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			die("recv");
-		if (!n)
-			break;
 		if (want && memcmp(buf, want + bytes % PERIOD, (size_t)n)) {
 			errno = 0;
 			die("wrong data between bytes %llu and %llu", (unsigned long long)bytes,
 			    (unsigned long long)bytes + (unsigned long long)n);
 		}
 		bytes += (size_t)n;
-		calls++;
-		if (!from_ns && !(calls % 64) && (t = now_ns()) - start >= SETTLE_NS) {
-			from_ns = t;
-			from_bytes = bytes;
-			cpu = cpu_ns();
+		atomic_store_explicit(&got[me].bytes, bytes, memory_order_relaxed);
+		atomic_store_explicit(&got[me].calls, ++calls, memory_order_relaxed);
+		if (!settled && !(calls % 64) && now_ns() - start >= opt.settle_ns) {
+			settled = 1;
+			*from = point_now();
 		}
 	}
-	t = now_ns();
-	if (!from_ns)
-		from_ns = start;
-	s = (double)(t - from_ns) / 1e9;
-	moved = (double)(bytes - from_bytes);
-	printf("{\"bench\": \"stream\", \"size\": %llu, \"recv\": %zu, \"congestion\": \"%s\", "
-	       "\"bytes\": %llu, \"calls\": %llu, \"wall_s\": %.6f, \"messages_s\": %.1f, "
-	       "\"gb_s\": %.4f, \"cpu_s\": %.6f, \"checked\": %s}\n",
-	       (unsigned long long)opt.size, len, tcp_congestion(fd), (unsigned long long)bytes,
-	       (unsigned long long)calls, s, moved / (double)opt.size / s, moved / s / 1e9,
-	       (double)(cpu_ns() - cpu) / 1e9, want ? "true" : "false");
+	free(buf);
+	free(want);
 }
 
-static void client(uint16_t port)
+static void *receive_thread(void *arg)
+{
+	receive((size_t)(uintptr_t)arg, NULL);
+	return NULL;
+}
+
+static void threads(void *(*run)(void *arg), pthread_t th[THREADS_MAX])
+{
+	size_t i;
+
+	for (i = 0; i < opt.threads; i++)
+		if (pthread_create(&th[i], NULL, run, (void *)(uintptr_t)i))
+			die("thread");
+}
+
+static void join(const pthread_t th[THREADS_MAX])
+{
+	size_t i;
+
+	for (i = 0; i < opt.threads; i++)
+		pthread_join(th[i], NULL);
+}
+
+static void server(const char *address)
+{
+	struct point from = {0}, to;
+	pthread_t th[THREADS_MAX];
+	uint64_t calls = 0, i;
+	double s, moved;
+
+	check_options();
+	pin(opt.cpu);
+	end = end_accept(end_listen(address, opt.cc), address);
+	from.ns = now_ns();
+	if (opt.threads == 1) {
+		receive(0, &from);
+	} else {
+		threads(receive_thread, th);
+		sleep_ns(opt.settle_ns);
+		from = point_now();
+		join(th);
+	}
+	to = point_now();
+	for (i = 0; i < opt.threads; i++)
+		calls += got[i].calls;
+	s = (double)(to.ns - from.ns) / 1e9;
+	moved = (double)(to.bytes - from.bytes);
+	printf("{\"bench\": \"stream\", \"size\": %llu, \"recv\": %zu, \"threads\": %llu, "
+	       "\"congestion\": \"%s\", \"bytes\": %llu, \"calls\": %llu, \"wall_s\": %.6f, "
+	       "\"messages_s\": %.1f, \"gb_s\": %.6f, \"cpu_s\": %.6f, \"checked\": %s}\n",
+	       (unsigned long long)opt.size, recv_len(), (unsigned long long)opt.threads,
+	       end_congestion(&end), (unsigned long long)to.bytes, (unsigned long long)calls, s,
+	       moved / (double)opt.size / s, moved / s / 1e9, (double)(to.cpu - from.cpu) / 1e9,
+	       opt.check ? "true" : "false");
+	hold(opt.hold);
+}
+
+static void *send_thread(void *arg)
 {
 	char *data = opt.check ? pattern(opt.size) : alloc(opt.size);
-	uint64_t messages = 0, start, batch = opt.size >= BUF_LEN ? 1 : BUF_LEN / opt.size, i;
+	uint64_t start = now_ns(), i, batch = opt.size >= BUF_LEN ? 1 : BUF_LEN / opt.size;
+	uint64_t messages = 0;
 	size_t off = 0;
-	int fd;
 
-	pin(opt.cpu);
-	fd = tcp_connect(port, opt.cc);
-	start = now_ns();
+	(void)arg;
 	do {
 		for (i = 0; i < batch; i++) {
-			send_all(fd, data + off, opt.size);
+			end_send_all(&end, data + off, opt.size);
 			if (opt.check)
 				off = (off + opt.size) % PERIOD;
 		}
 		messages += batch;
 	} while (now_ns() - start < opt.run_ns);
-	if (shutdown(fd, SHUT_WR))
-		die("shutdown");
-	(void)!recv(fd, data, 1, 0); /* the receiver has read it all */
+	free(data);
+	return (void *)(uintptr_t)messages;
+}
+
+static void client(const char *address)
+{
+	pthread_t th[THREADS_MAX];
+	uint64_t messages = 0, i;
+	void *sent;
+	char c;
+
+	check_options();
+	pin(opt.cpu);
+	end = end_connect(address, opt.cc);
+	if (opt.threads == 1) {
+		messages = (uintptr_t)send_thread(NULL);
+	} else {
+		threads(send_thread, th);
+		for (i = 0; i < opt.threads; i++) {
+			pthread_join(th[i], &sent);
+			messages += (uintptr_t)sent;
+		}
+	}
+	end_finish(&end);
+	(void)!end_recv(&end, &c, 1); /* the receiver has read it all */
 	printf("{\"sent\": %llu, \"cpu_s\": %.6f}\n", (unsigned long long)messages,
 	       (double)cpu_ns() / 1e9);
 }

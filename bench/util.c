@@ -7,12 +7,16 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
+#include <unistd.h>
 
 void die(const char *fmt, ...)
 {
@@ -162,20 +166,28 @@ int bench_options(int argc, char **argv, const struct bench_opt *opts, const cha
 }
 
 int bench_main(int argc, char **argv, const struct bench_opt *opts, const char *help,
-	       void (*server)(uint16_t port), void (*client)(uint16_t port))
+	       void (*server)(const char *address), void (*client)(const char *address))
 {
-	uint64_t port;
-
-	if (bench_options(argc, argv, opts, help) != 2 || !parse_size(argv[2], &port) ||
-	    port > 65535)
+	if (bench_options(argc, argv, opts, help) != 2)
 		usage(help);
-	if (!strcmp(argv[1], "server"))
-		server((uint16_t)port);
+	signal(SIGPIPE, SIG_IGN);
+	if (!strcmp(argv[1], "server") && server)
+		server(argv[2]);
 	else if (!strcmp(argv[1], "client"))
-		client((uint16_t)port);
+		client(argv[2]);
 	else
 		usage(help);
 	return 0;
+}
+
+void hold(int on)
+{
+	char c = 0;
+
+	fflush(stdout);
+	while (on && c != '\n')
+		if (read(STDIN_FILENO, &c, 1) <= 0)
+			break;
 }
 
 static const char *asked_cc = "";
@@ -189,18 +201,7 @@ static void ask_congestion(int fd, const char *cc)
 	(void)!setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, cc, (socklen_t)strlen(cc));
 }
 
-static void check_congestion(int fd)
-{
-	static int told;
-
-	if (*asked_cc && !told && strcmp(asked_cc, tcp_congestion(fd))) {
-		told = 1;
-		fprintf(stderr, "%s: congestion control stays %s, not %s\n",
-			program_invocation_short_name, tcp_congestion(fd), asked_cc);
-	}
-}
-
-const char *tcp_congestion(int fd)
+static const char *tcp_congestion(int fd)
 {
 	static char name[32];
 	socklen_t len = sizeof(name) - 1;
@@ -211,75 +212,207 @@ const char *tcp_congestion(int fd)
 	return name;
 }
 
-static void set_nodelay(int fd)
+const char *end_congestion(const struct end *e)
 {
+	return e->via == VIA_TCP ? tcp_congestion(e->in) : "";
+}
+
+static void tcp_ready(int fd)
+{
+	static int told;
 	int on = 1;
 
 	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)))
 		die("TCP_NODELAY");
+	if (*asked_cc && !told && strcmp(asked_cc, tcp_congestion(fd))) {
+		told = 1;
+		fprintf(stderr, "%s: congestion control stays %s, not %s\n",
+			program_invocation_short_name, tcp_congestion(fd), asked_cc);
+	}
 }
 
-void tcp_addr(struct sockaddr_in *sa, uint16_t port)
+/* "[IP:]PORT", "unix[:NAME]" or "pipe:PATH". */
+struct address {
+	enum via via;
+	socklen_t len;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_un un;
+	};
+	const char *path; /* of a pipe */
+};
+
+static void parse_tcp(const char *s, struct address *a)
 {
-	memset(sa, 0, sizeof(*sa));
-	sa->sin_family = AF_INET;
-	sa->sin_port = htons(port);
-	sa->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	const char *colon = strchr(s, ':'), *digits = colon ? colon + 1 : s;
+	char ip[32] = "127.0.0.1";
+	uint64_t port;
+
+	if (colon)
+		snprintf(ip, sizeof(ip), "%.*s", (int)(colon - s), s);
+	a->via = VIA_TCP;
+	a->len = sizeof(a->in);
+	a->in.sin_family = AF_INET;
+	if (inet_pton(AF_INET, ip, &a->in.sin_addr) != 1 || !parse_size(digits, &port) ||
+	    port > 65535) {
+		errno = 0;
+		die("%s: no address", s);
+	}
+	a->in.sin_port = htons((uint16_t)port);
 }
 
-int tcp_listen(uint16_t port, const char *cc)
+static void parse_unix(const char *name, struct address *a)
 {
-	struct sockaddr_in sa;
-	socklen_t len = sizeof(sa);
+	size_t len = strlen(name);
+
+	a->via = VIA_UNIX;
+	a->un.sun_family = AF_UNIX;
+	if (len + 1 > sizeof(a->un.sun_path)) {
+		errno = 0;
+		die("%s: too long", name);
+	}
+	memcpy(a->un.sun_path + 1, name, len); /* abstract; empty: the kernel finds a name */
+	a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (len ? len + 1 : 0));
+}
+
+static void parse_address(const char *s, struct address *a)
+{
+	memset(a, 0, sizeof(*a));
+	if (!strncmp(s, "pipe:", 5)) {
+		a->via = VIA_PIPE;
+		a->path = s + 5;
+	} else if (!strncmp(s, "unix", 4) && (!s[4] || s[4] == ':')) {
+		parse_unix(s[4] ? s + 5 : "", a);
+	} else {
+		parse_tcp(s, a);
+	}
+}
+
+static void pipe_name(const struct address *a, const char *which, char name[256])
+{
+	if (snprintf(name, 256, "%s.%s", a->path, which) >= 256) {
+		errno = 0;
+		die("%s: too long", a->path);
+	}
+}
+
+static void print_address(const struct address *a)
+{
+	char ip[INET_ADDRSTRLEN];
+
+	if (a->via == VIA_TCP)
+		printf("{\"address\": \"%s:%u\", \"port\": %u}\n",
+		       inet_ntop(AF_INET, &a->in.sin_addr, ip, sizeof(ip)), ntohs(a->in.sin_port),
+		       ntohs(a->in.sin_port));
+	else if (a->via == VIA_UNIX)
+		printf("{\"address\": \"unix:%.*s\"}\n",
+		       (int)(a->len - offsetof(struct sockaddr_un, sun_path) - 1),
+		       a->un.sun_path + 1);
+	else
+		printf("{\"address\": \"pipe:%s\"}\n", a->path);
+	fflush(stdout);
+}
+
+int end_listen(const char *address, const char *cc)
+{
+	char up[256], down[256];
+	struct address a;
 	int on = 1, fd;
 
-	tcp_addr(&sa, port);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	parse_address(address, &a);
+	if (a.via == VIA_PIPE) {
+		pipe_name(&a, "up", up);
+		pipe_name(&a, "down", down);
+		if (mkfifo(up, 0600) || mkfifo(down, 0600))
+			die("%s", up);
+		print_address(&a);
+		return -1;
+	}
+	fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		die("socket");
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	ask_congestion(fd, cc);
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)))
-		die("cannot bind to port %u", port);
-	if (listen(fd, 1024) || getsockname(fd, (struct sockaddr *)&sa, &len))
+	if (a.via == VIA_TCP) {
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+		ask_congestion(fd, cc);
+	}
+	if (bind(fd, &a.any, a.len))
+		die("cannot bind to %s", address);
+	a.len = sizeof(a.un);
+	if (listen(fd, 1024) || getsockname(fd, &a.any, &a.len))
 		die("listen");
-	printf("{\"port\": %u}\n", ntohs(sa.sin_port));
-	fflush(stdout);
+	print_address(&a);
 	return fd;
 }
 
-int tcp_accept(int lfd)
+static int open_fifo(const struct address *a, const char *which, int how)
 {
+	char name[256];
 	int fd;
 
+	pipe_name(a, which, name);
+	fd = open(name, how | O_CLOEXEC);
+	if (fd < 0)
+		die("%s", name);
+	return fd;
+}
+
+struct end end_accept(int lfd, const char *address)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct end e = {.via = VIA_PIPE};
+	char name[256];
+
+	if (lfd < 0) {
+		struct address a;
+
+		parse_address(address, &a);
+		e.in = open_fifo(&a, "up", O_RDONLY);
+		e.out = open_fifo(&a, "down", O_WRONLY);
+		pipe_name(&a, "up", name);
+		(void)unlink(name);
+		pipe_name(&a, "down", name);
+		(void)unlink(name);
+		return e;
+	}
 	do
-		fd = accept4(lfd, NULL, NULL, SOCK_CLOEXEC);
-	while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
-	if (fd < 0)
+		e.in = accept4(lfd, (struct sockaddr *)&ss, &len, SOCK_CLOEXEC);
+	while (e.in < 0 && (errno == EINTR || errno == ECONNABORTED));
+	if (e.in < 0)
 		die("accept");
-	check_congestion(fd);
-	set_nodelay(fd);
-	return fd;
+	e.out = e.in;
+	e.via = ss.ss_family == AF_INET ? VIA_TCP : VIA_UNIX;
+	if (e.via == VIA_TCP)
+		tcp_ready(e.in);
+	return e;
 }
 
-int tcp_connect(uint16_t port, const char *cc)
+struct end end_connect(const char *address, const char *cc)
 {
-	struct sockaddr_in sa;
-	int fd;
+	struct address a;
+	struct end e;
 
-	tcp_addr(&sa, port);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
+	parse_address(address, &a);
+	e.via = a.via;
+	if (a.via == VIA_PIPE) {
+		e.out = open_fifo(&a, "up", O_WRONLY);
+		e.in = open_fifo(&a, "down", O_RDONLY);
+		return e;
+	}
+	e.in = e.out = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (e.in < 0)
 		die("socket");
-	ask_congestion(fd, cc);
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)))
-		die("cannot connect to port %u", port);
-	check_congestion(fd);
-	set_nodelay(fd);
-	return fd;
+	if (a.via == VIA_TCP)
+		ask_congestion(e.in, cc);
+	if (connect(e.in, &a.any, a.len))
+		die("cannot connect to %s", address);
+	if (a.via == VIA_TCP)
+		tcp_ready(e.in);
+	return e;
 }
 
-void set_nonblock(int fd)
+static void nonblock(int fd)
 {
 	int fl = fcntl(fd, F_GETFL);
 
@@ -287,12 +420,29 @@ void set_nonblock(int fd)
 		die("O_NONBLOCK");
 }
 
-void send_all(int fd, const void *buf, size_t len)
+void end_nonblock(const struct end *e)
+{
+	nonblock(e->in);
+	if (e->out != e->in)
+		nonblock(e->out);
+}
+
+ssize_t end_send(const struct end *e, const void *buf, size_t len)
+{
+	return e->via == VIA_PIPE ? write(e->out, buf, len) : send(e->out, buf, len, MSG_NOSIGNAL);
+}
+
+ssize_t end_recv(const struct end *e, void *buf, size_t len)
+{
+	return e->via == VIA_PIPE ? read(e->in, buf, len) : recv(e->in, buf, len, 0);
+}
+
+void end_send_all(const struct end *e, const void *buf, size_t len)
 {
 	const char *p = buf;
 
 	while (len) {
-		ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
+		ssize_t n = end_send(e, p, len);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -303,12 +453,12 @@ void send_all(int fd, const void *buf, size_t len)
 	}
 }
 
-size_t recv_all(int fd, void *buf, size_t len)
+size_t end_recv_all(const struct end *e, void *buf, size_t len)
 {
 	size_t got = 0;
 
 	while (got < len) {
-		ssize_t n = recv(fd, (char *)buf + got, len - got, 0);
+		ssize_t n = end_recv(e, (char *)buf + got, len - got);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -319,4 +469,19 @@ size_t recv_all(int fd, void *buf, size_t len)
 		got += (size_t)n;
 	}
 	return got;
+}
+
+void end_finish(const struct end *e)
+{
+	if (e->via == VIA_PIPE)
+		close(e->out);
+	else if (shutdown(e->out, SHUT_WR))
+		die("shutdown");
+}
+
+void end_close(const struct end *e)
+{
+	close(e->in);
+	if (e->out != e->in)
+		close(e->out);
 }

@@ -11,11 +11,10 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define USEC_NS 1000ull
 #define SEC_NS	1000000000ull
-
-struct sockaddr_in;
 
 void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn)); /* + errno */
 
@@ -49,28 +48,53 @@ struct bench_opt {
  */
 int bench_options(int argc, char **argv, const struct bench_opt *opts, const char *help);
 
-/* The main() of the drivers with two ends: "server|client PORT [OPTIONS]". */
+/* The main() of the drivers with two ends: "server|client ADDRESS [OPTIONS]". */
 int bench_main(int argc, char **argv, const struct bench_opt *opts, const char *help,
-	       void (*server)(uint16_t port), void (*client)(uint16_t port));
+	       void (*server)(const char *address), void (*client)(const char *address));
 
 /**
- * tcp_listen() - listen on 127.0.0.1
- * @port: 0: the kernel chooses; the port is printed as {"port": N}, the first line of output
- * @cc:	  congestion control to ask for; "": the machine's default. Connections that do not get
- *	  it say so once, on standard error.
+ * hold() - let whoever started us look at us as we are
+ * @on: what --hold says; 0: only what was printed goes out
+ *
+ * Waits for a line, or the end, of standard input.
  */
-int tcp_listen(uint16_t port, const char *cc);
-int tcp_accept(int lfd);			      /* with TCP_NODELAY */
-int tcp_connect(uint16_t port, const char *cc);	      /* with TCP_NODELAY */
-void tcp_addr(struct sockaddr_in *sa, uint16_t port); /* 127.0.0.1:port */
+void hold(int on);
 
-/* The congestion control in force, in static memory. */
-const char *tcp_congestion(int fd);
+/*
+ * The two ends of a stream, whatever it runs over. An address is "[IP:]PORT" for TCP (PORT 0:
+ * the kernel chooses), "unix[:NAME]" (abstract; without a name the kernel finds one), or
+ * "pipe:PATH": two FIFOs, PATH.up towards the server and PATH.down back.
+ */
+enum via { VIA_TCP, VIA_UNIX, VIA_PIPE };
 
-void set_nonblock(int fd);
+struct end {
+	enum via via;
+	int in, out; /* one and the same for sockets */
+};
 
-/* Whole buffers on blocking sockets; recv_all() returns less than @len only at the end. */
-void send_all(int fd, const void *buf, size_t len);
-size_t recv_all(int fd, void *buf, size_t len);
+/**
+ * end_listen() - be ready for clients, and print {"address": ...} as the first line of output
+ * @cc: congestion control to ask for; "": the machine's default. Connections that do not get it
+ *	say so once, on standard error.
+ *
+ * Return: the descriptor of the listening socket; -1: pipes, which have none.
+ */
+int end_listen(const char *address, const char *cc);
+struct end end_accept(int lfd, const char *address);	     /* with TCP_NODELAY */
+struct end end_connect(const char *address, const char *cc); /* with TCP_NODELAY */
+
+/* The congestion control in force, in static memory; "" where there is none. */
+const char *end_congestion(const struct end *e);
+
+void end_nonblock(const struct end *e);
+ssize_t end_send(const struct end *e, const void *buf, size_t len); /* one call */
+ssize_t end_recv(const struct end *e, void *buf, size_t len);	    /* one call */
+
+/* Whole buffers on blocking ends; end_recv_all() returns less than @len only at the end. */
+void end_send_all(const struct end *e, const void *buf, size_t len);
+size_t end_recv_all(const struct end *e, void *buf, size_t len);
+
+void end_finish(const struct end *e); /* nothing more will be sent */
+void end_close(const struct end *e);
 
 #endif
