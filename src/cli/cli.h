@@ -14,6 +14,7 @@
 int sl_cmd_run(int argc, char **argv);
 int sl_cmd_status(int argc, char **argv);
 int sl_cmd_broker(int argc, char **argv);
+int sl_cmd_bench(int argc, char **argv);
 int sl_cmd_version(int argc, char **argv);
 
 /**

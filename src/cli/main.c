@@ -17,6 +17,7 @@ static const struct cmd {
 	{"run", sl_cmd_run, "run a program with its local TCP connections in shared memory"},
 	{"status", sl_cmd_status, "show each connection, its lanes, and why it is on TCP"},
 	{"broker", sl_cmd_broker, "run the broker in the foreground (run starts one by itself)"},
+	{"bench", sl_cmd_bench, "measure this machine: TCP, Unix sockets, pipes and scilan"},
 	{"version", sl_cmd_version, "print the version"},
 	{"help", cmd_help, "print this, or the help of a subcommand"},
 };
