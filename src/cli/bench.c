@@ -19,7 +19,7 @@ static const char help_head[] =
 	"scilan\n"
 	"do for the same two programs: by turns, in rounds, with the machine's own limits beside.\n"
 	"\n"
-	"parts (all, unless some are named):\n";
+	"parts (all but programs, unless some are named; 'all' is all):\n";
 static const char help_tail[] =
 	"\n"
 	"  --quick       under a minute: fewer points, shorter and fewer runs\n"
@@ -47,8 +47,7 @@ static void print_help(void)
 
 	(void)fputs(help_head, stdout);
 	for (i = 0; i < sl_bench_part_count; i++)
-		printf("  %-12s  %s%s\n", sl_bench_part_list[i].name, sl_bench_part_list[i].what,
-		       sl_bench_part_list[i].asked_only ? " (only when named)" : "");
+		printf("  %-12s  %s\n", sl_bench_part_list[i].name, sl_bench_part_list[i].what);
 	(void)fputs(help_tail, stdout);
 }
 
@@ -304,9 +303,13 @@ static int choose_parts(struct sl_bench *b, char **names)
 	size_t i;
 
 	for (i = 0; !*names && i < sl_bench_part_count; i++)
-		if (!sl_bench_part_list[i].asked_only)
+		if (!sl_bench_part_list[i].asked_only || b->from)
 			b->parts |= 1u << i;
 	for (; *names; names++) {
+		if (!strcmp(*names, "all")) {
+			b->parts = ~0u;
+			continue;
+		}
 		for (i = 0; i < sl_bench_part_count; i++)
 			if (!strcmp(*names, sl_bench_part_list[i].name))
 				break;

@@ -60,6 +60,8 @@ struct sl_bench {
 	int cpu[2], cpus; /* the pair that ends are pinned to; usable CPUs */
 	bool own_net;
 	pid_t broker;
+	uid_t as_uid; /* spawn as this user; 0: as ourselves */
+	gid_t as_gid;
 	long syscall_event; /* id of raw_syscalls:sys_enter for perf; -1: may not */
 	char why[256];	    /* the last failure, in words */
 
@@ -111,7 +113,10 @@ int sl_bench_spawn(struct sl_bench *b, struct sl_bench_end *e, const struct sl_b
 /* The next line of its output as JSON; NULL with b->why set: it ended, or said nothing in time. */
 json_t *sl_bench_read(struct sl_bench *b, struct sl_bench_end *e, double seconds);
 void sl_bench_go(struct sl_bench_end *e); /* a line to its standard input */
-/* Let it end by itself within @seconds, else kill it. */
+/* All that a program writes to standard output until its end (free() it); NULL with b->why set. */
+char *sl_bench_output(struct sl_bench *b, const struct sl_bench_variant *v,
+		      const struct sl_bench_args *a, double seconds);
+/* Let it end by itself within @seconds, else kill it. Negative: ask it by SIGTERM first. */
 void sl_bench_end(struct sl_bench_end *e, double seconds);
 
 /* --- bench_count.c: what a process has done so far */
@@ -125,9 +130,9 @@ struct sl_bench_count {
 };
 
 void sl_bench_count(pid_t pid, bool scilan, struct sl_bench_count *c);
-/* Count the system calls of a process from now on. Return: a handle, -1 not possible. */
-int sl_bench_calls_begin(struct sl_bench *b, pid_t pid);
-uint64_t sl_bench_calls_end(int handle);
+/* Count the system calls of a process from now on; NULL: not possible. */
+struct sl_bench_calls *sl_bench_calls_begin(struct sl_bench *b, pid_t pid);
+double sl_bench_calls_end(struct sl_bench_calls *c);	  /* NAN: not counted */
 void sl_bench_calls_look(struct sl_bench *b);		  /* sets b->syscall_event */
 const char *sl_bench_calls_how(const struct sl_bench *b); /* in words */
 

@@ -14,12 +14,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/perf_event.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include "bench.h"
+#include "bench_trace.h"
 #include "reason.h"
 #include "statpage.h"
 
@@ -139,26 +141,43 @@ void sl_bench_calls_look(struct sl_bench *b)
 
 const char *sl_bench_calls_how(const struct sl_bench *b)
 {
-	return b->syscall_event < 0
-		       ? "not counted: perf's event raw_syscalls:sys_enter is not for "
-			 "this user here"
-		       : "the kernel's count (perf event raw_syscalls:sys_enter) of both "
-			 "ends, in runs of their own";
+	if (b->syscall_event >= 0)
+		return "the kernel's count (perf event raw_syscalls:sys_enter)";
+	return "counted by tracing, which slows both ends: an upper bound";
 }
 
-int sl_bench_calls_begin(struct sl_bench *b, pid_t pid)
+struct sl_bench_calls {
+	int event; /* -1: traced */
+	struct sl_bench_trace *trace;
+};
+
+struct sl_bench_calls *sl_bench_calls_begin(struct sl_bench *b, pid_t pid)
 {
-	return b->syscall_event < 0 ? -1 : event_open(b->syscall_event, pid);
+	struct sl_bench_calls *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->event = b->syscall_event < 0 ? -1 : event_open(b->syscall_event, pid);
+	if (c->event < 0)
+		c->trace = sl_bench_trace_begin(pid);
+	if (c->event >= 0 || c->trace)
+		return c;
+	free(c);
+	return NULL;
 }
 
-uint64_t sl_bench_calls_end(int handle)
+double sl_bench_calls_end(struct sl_bench_calls *c)
 {
 	uint64_t v = 0;
 
-	if (handle < 0)
-		return 0;
-	if (read(handle, &v, sizeof(v)) != (ssize_t)sizeof(v))
+	if (!c)
+		return NAN;
+	if (c->trace)
+		v = sl_bench_trace_end(c->trace);
+	else if (read(c->event, &v, sizeof(v)) != (ssize_t)sizeof(v))
 		v = 0;
-	(void)close(handle);
-	return v;
+	if (c->event >= 0)
+		(void)close(c->event);
+	free(c);
+	return (double)v;
 }

@@ -2,6 +2,7 @@
 /* bench_end.c - one running program: started, listened to, ended */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -58,6 +59,12 @@ static void become(struct sl_bench *b, const struct sl_bench_end *e, const int f
 	if (net >= 0 && setns(net, CLONE_NEWNET))
 		_exit(126);
 	set_environment(b, v);
+	if (b->as_uid &&
+	    (setgroups(0, NULL) || setresgid(b->as_gid, b->as_gid, b->as_gid) ||
+	     setresuid(b->as_uid, b->as_uid, b->as_uid) || prctl(PR_SET_PDEATHSIG, SIGKILL)))
+		_exit(126);
+	if (chdir(b->tmp))
+		_exit(126);
 	if (dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 || dup2(e->err, 2) < 0)
 		_exit(126);
 	(void)execvp(argv.to[0], argv.to);
@@ -176,6 +183,49 @@ void sl_bench_go(struct sl_bench_end *e)
 		return; /* it has ended: the next read says so */
 }
 
+char *sl_bench_output(struct sl_bench *b, const struct sl_bench_variant *v,
+		      const struct sl_bench_args *a, double seconds)
+{
+	uint64_t end = sl_bench_now_ns() + (uint64_t)(seconds * 1e9), now;
+	struct sl_bench_end e;
+	char *text = NULL, part[4096];
+	size_t len = 0;
+	ssize_t n = 1;
+	int status = 0;
+	FILE *all;
+
+	if (sl_bench_spawn(b, &e, v, -1, a))
+		return NULL;
+	all = open_memstream(&text, &len);
+	while (all && n && (now = sl_bench_now_ns()) < end) {
+		struct pollfd p = {.fd = e.out, .events = POLLIN};
+
+		if (poll(&p, 1, (int)((end - now) / 1000000) + 1) <= 0)
+			continue;
+		n = read(e.out, part, sizeof(part));
+		if (n > 0)
+			(void)fwrite(part, 1, (size_t)n, all);
+	}
+	if (all)
+		(void)fclose(all);
+	if (n)
+		(void)kill(e.pid, SIGKILL);
+	while (waitpid(e.pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (n)
+		(void)snprintf(b->why, sizeof(b->why), "no end after %.0f s", seconds);
+	else if (!WIFEXITED(status) || WEXITSTATUS(status))
+		last_words(b, &e);
+	if (n || !WIFEXITED(status) || WEXITSTATUS(status)) {
+		free(text);
+		text = NULL;
+	}
+	(void)close(e.in);
+	(void)close(e.out);
+	(void)close(e.err);
+	return text;
+}
+
 /* Its end, within the time; false: it goes on. */
 static bool wait_end(struct sl_bench_end *e, double seconds)
 {
@@ -198,7 +248,9 @@ void sl_bench_end(struct sl_bench_end *e, double seconds)
 	if (e->pid <= 0)
 		return;
 	(void)close(e->in);
-	if (seconds <= 0 || !wait_end(e, seconds))
+	if (seconds < 0)
+		(void)kill(e->pid, SIGTERM);
+	if (seconds == 0 || !wait_end(e, seconds < 0 ? 5 : seconds))
 		(void)kill(e->pid, SIGKILL);
 	while (waitpid(e->pid, NULL, 0) < 0 && errno == EINTR)
 		;

@@ -7,15 +7,15 @@
 /* Three digits that mean something: 0.493, 78.1, 1230. */
 static void digits(double v, char s[24])
 {
-	int before = v > 0 ? (int)floor(log10(v)) + 1 : 1;
-	int after = 3 - before;
+	int after = 3;
+	double p;
 
-	if (after < 0)
-		after = 0;
-	if (after > 4)
-		after = 4;
+	for (p = 1; v * 1.0005 >= p && after > 0; p *= 10) /* 9.9996 is 10.0 */
+		after--;
+	for (p = 0.1; v > 0 && v < p && after < 4; p /= 10)
+		after++;
 	(void)snprintf(s, 24, "%.*f", v == 0 ? 0 : after, v);
-	if (strchr(s, '.') && before < 3 && after > 2) { /* 0.4930 → 0.493 */
+	if (after > 2 && strchr(s, '.')) { /* 0.4930 → 0.493 */
 		while (s[strlen(s) - 1] == '0' && strlen(strchr(s, '.')) > 3)
 			s[strlen(s) - 1] = '\0';
 	}

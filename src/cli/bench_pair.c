@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* bench_pair.c - two ends and what they measure: one run of a driver, as an object of metrics */
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 #include "bench.h"
@@ -119,6 +120,8 @@ static double number(const json_t *o, const char *name)
 
 static void put(json_t *o, const char *name, double v)
 {
+	if (!isfinite(v))
+		return;
 	json_object_set_new(o, name, json_real(v));
 }
 
@@ -175,19 +178,21 @@ static json_t *watch(struct sl_bench *b, const struct sl_bench_run *r, struct pa
 {
 	json_t *ready = sl_bench_read(b, &p->client, r->crowded ? 40 : 20), *got, *m;
 	struct counts from, to;
-	int calls[2];
+	struct sl_bench_calls *calls[2] = {NULL, NULL};
 	double n;
 
 	if (!ready)
 		return NULL;
 	json_decref(ready);
 	count(r, p, &from);
-	calls[0] = r->calls ? sl_bench_calls_begin(b, p->server.pid) : -1;
-	calls[1] = r->calls ? sl_bench_calls_begin(b, p->client.pid) : -1;
+	if (r->calls) {
+		calls[0] = sl_bench_calls_begin(b, p->server.pid);
+		calls[1] = sl_bench_calls_begin(b, p->client.pid);
+	}
 	sl_bench_go(&p->client);
 	got = sl_bench_read(b, &p->client, r->seconds * 2 + 30);
 	count(r, p, &to);
-	n = (double)(sl_bench_calls_end(calls[0]) + sl_bench_calls_end(calls[1]));
+	n = sl_bench_calls_end(calls[0]) + sl_bench_calls_end(calls[1]);
 	if (!got)
 		return NULL;
 	sl_bench_go(&p->client);
@@ -255,7 +260,7 @@ json_t *sl_bench_stream(struct sl_bench *b, const struct sl_bench_run *r)
 	static const struct counts nothing;
 	struct sl_bench_args server = {0}, client = {0};
 	double settle = r->seconds / 3;
-	int calls[2] = {-1, -1};
+	struct sl_bench_calls *calls[2] = {NULL, NULL};
 	json_t *m = NULL, *got = NULL;
 	struct counts to;
 	struct pair p;
@@ -281,7 +286,7 @@ json_t *sl_bench_stream(struct sl_bench *b, const struct sl_bench_run *r)
 	}
 	if (got) {
 		count(r, &p, &to);
-		n = (double)(sl_bench_calls_end(calls[0]) + sl_bench_calls_end(calls[1]));
+		n = sl_bench_calls_end(calls[0]) + sl_bench_calls_end(calls[1]);
 		m = json_object();
 		if (r->calls) {
 			put(m, "system_calls", n / (number(got, "bytes") / (double)r->size));

@@ -321,11 +321,10 @@ static void part_load(struct sl_bench *b)
 							    &sl_bench_scilan};
 	const uint64_t *rates = b->quick ? few_rates : all_rates;
 	size_t n = b->quick ? COUNT(few_rates) : COUNT(all_rates), i, v;
-	bool calls = b->syscall_event >= 0;
 	int r, turns = rounds(b, 3, 1);
 
-	sl_bench_expect(b, (unsigned)((turns + calls) * (int)(n * COUNT(vs))));
-	for (r = 0; r < turns + calls; r++)
+	sl_bench_expect(b, (unsigned)((turns + 1) * (int)(n * COUNT(vs))));
+	for (r = 0; r <= turns; r++)
 		for (i = 0; i < n; i++)
 			for (v = 0; v < COUNT(vs); v++)
 				run_load(b, vs[v], rates[i], r == turns);
@@ -340,10 +339,6 @@ static void part_calls(struct sl_bench *b)
 	int r, turns = rounds(b, 3, 1);
 	size_t v;
 
-	if (b->syscall_event < 0) {
-		sl_bench_skip(b, "calls", sl_bench_calls_how(b));
-		return;
-	}
 	sl_bench_expect(b, (unsigned)turns * 2 * COUNT(vs));
 	for (r = 0; r < turns; r++) {
 		for (v = 0; v < COUNT(vs); v++) {
@@ -496,6 +491,9 @@ const struct sl_bench_part sl_bench_part_list[] = {
 	{"links", "Over links of 100 and 155 Mbit/s",
 	 "TCP over real networks of the paper's time, made with network namespaces and tc",
 	 sl_bench_part_links, false},
+	{"programs", "Real programs",
+	 "Redis, nginx and PostgreSQL with their load generators, where they are installed",
+	 sl_bench_part_programs, true},
 };
 
 const size_t sl_bench_part_count = COUNT(sl_bench_part_list);

@@ -599,7 +599,9 @@ static void programs(const json_t *doc, FILE *out)
 		    {"nginx-612", "nginx, 612 B, keep-alive"},
 		    {"nginx-100k", "nginx, 100 KiB, sendfile"},
 		    {"nginx-ab", "nginx, no keep-alive (ab)"},
-		    {"pgbench-select", "pgbench, select-only, 8 clients"}};
+		    {"pgbench-select", "pgbench, select-only, 8 clients"},
+		    {"pgbench-update", "pgbench, simple-update, 8 clients"},
+		    {"pgbench-tpcb", "pgbench, tpcb-like, 8 clients"}};
 	struct sl_svg_lanes rate = {.unit = SL_SVG_RATE}, time = {.unit = SL_SVG_TIME};
 	static const char *const vs[] = {"scilan", "tcp", "unix"};
 	char s[24], finding[200];

@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <gnu/libc-version.h>
 #include <linux/capability.h>
 #include <net/if.h>
@@ -272,7 +273,9 @@ static int start_broker(struct sl_bench *b)
 		(void)dup2(null, 0);
 		(void)dup2(null, 1);
 		(void)sl_preload_unset();
-		(void)execl("/proc/self/exe", "scilan", "broker", "--idle", "0", NULL);
+		/* Root serves all: PostgreSQL has to be another user. */
+		(void)execl("/proc/self/exe", "scilan", "broker", "--idle", "0",
+			    geteuid() ? NULL : "--system", NULL);
 		_exit(127);
 	}
 	rc = b->broker < 0 ? -errno : 0;
@@ -324,7 +327,7 @@ int sl_bench_setup(struct sl_bench *b)
 	if (rc)
 		return rc;
 	choose_cpus(b);
-	(void)strcpy(b->tmp, "/tmp/scilan-bench-XXXXXX");
+	(void)snprintf(b->tmp, sizeof(b->tmp), "/tmp/scilan-bench-%d-XXXXXX", (int)getpid());
 	if (!mkdtemp(b->tmp)) {
 		sl_log("bench: %s: %s", b->tmp, strerror(errno));
 		return 1;
@@ -342,6 +345,13 @@ int sl_bench_setup(struct sl_bench *b)
 	return b->control ? 0 : start_broker(b);
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)ftw;
+	return type == FTW_DP ? rmdir(path) : unlink(path);
+}
+
 void sl_bench_teardown(struct sl_bench *b)
 {
 	if (b->broker > 0) {
@@ -350,7 +360,7 @@ void sl_bench_teardown(struct sl_bench *b)
 	}
 	b->broker = 0;
 	if (*b->tmp)
-		(void)rmdir(b->tmp); /* FIFOs of ends that were killed may be left: those are few */
+		(void)nftw(b->tmp, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 /* --- facts */

@@ -135,6 +135,12 @@ static const struct target targets[] = {
 	{"pgbench select-only, 8 clients: transactions/s against TCP",
 	 X("programs/scilan/pgbench-select", "rate", "programs/tcp/pgbench-select", "rate"), false,
 	 1.2, "x"},
+	{"pgbench simple-update, 8 clients: transactions/s against TCP",
+	 X("programs/scilan/pgbench-update", "rate", "programs/tcp/pgbench-update", "rate"), false,
+	 1, "x"},
+	{"pgbench tpcb-like, 8 clients: transactions/s against TCP",
+	 X("programs/scilan/pgbench-tpcb", "rate", "programs/tcp/pgbench-tpcb", "rate"), false, 1,
+	 "x"},
 };
 
 static double value(const json_t *doc, const struct side *s)

@@ -300,6 +300,35 @@ static void print_conns(const json_t *doc, FILE *out)
 	(void)row(out, doc, &t, "one core", "one");
 }
 
+static void print_programs(const json_t *doc, FILE *out)
+{
+	static const char *const ids[] = {
+		"redis-c50",  "redis-c1", "redis-p16",	    "redis-k0",	      "nginx-612",
+		"nginx-100k", "nginx-ab", "pgbench-select", "pgbench-update", "pgbench-tpcb"};
+	static const char *const names[] = {"Redis GET, 50 clients",
+					    "Redis GET, 1 client",
+					    "Redis GET, pipeline of 16",
+					    "Redis GET, no keep-alive",
+					    "nginx, 612 B",
+					    "nginx, 100 KiB, sendfile",
+					    "nginx, 612 B, no keep-alive",
+					    "pgbench select-only, 8",
+					    "pgbench simple-update, 8",
+					    "pgbench tpcb-like, 8"};
+	static const struct table t[] = {
+		{"programs", "requests/s", "rate", RATE, THREE, "", "", false, true},
+		{"programs", "p50", "p50_us", TIME, THREE, "", "", false, true},
+		{"programs", "p99", "p99_us", TIME, THREE, "", "", false, true},
+	};
+	size_t i, k;
+
+	for (k = 0; k < sizeof(t) / sizeof(t[0]); k++) {
+		head(out, &t[k]);
+		for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+			(void)row(out, doc, &t[k], names[i], ids[i]);
+	}
+}
+
 static void print_tables(const json_t *doc, const char *part, FILE *out)
 {
 	size_t i;
@@ -391,6 +420,8 @@ void sl_bench_text(const json_t *doc, const char *part, FILE *out)
 		print_calls(doc, out);
 	else if (!strcmp(part, "conns"))
 		print_conns(doc, out);
+	else if (!strcmp(part, "programs"))
+		print_programs(doc, out);
 	else
 		print_tables(doc, part, out);
 	warn_lanes(doc, part, out);
