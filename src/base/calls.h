@@ -81,6 +81,8 @@
 	X(int, posix_spawnp,                                                                       \
 	  (pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,   \
 	   char *const[], char *const[]))                                                          \
+	X(int, system, (const char *))                                                             \
+	X(FILE *, popen, (const char *, const char *))                                             \
 	X(int, setuid, (uid_t))                                                                    \
 	X(int, setreuid, (uid_t, uid_t))                                                           \
 	X(int, setresuid, (uid_t, uid_t, uid_t))                                                   \

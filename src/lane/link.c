@@ -28,7 +28,33 @@ int sl_link_leave(struct sl_link *l, int fd)
 		return rc;
 	if (ring)
 		(void)sl_tx_bell(l, fd);
-	return sl_tx_end(l);
+	return sl_tx_end(l, fd);
+}
+
+int sl_link_give_back(struct sl_link *l, int fd)
+{
+	int rc = sl_rx_give_back(l);
+
+	if (rc < 0)
+		return rc;
+	/* The peer may be asleep for an answer that will not come from here (L5), or for room (L4). */
+	return sl_tx_bell(l, fd);
+}
+
+int sl_link_given(struct sl_link *l, int fd, bool drain)
+{
+	struct sl_rx_side *rx = &l->side->rx;
+	ssize_t rc = 0;
+
+	if (rx->state == SL_RX_CLOSING || (rx->state == SL_RX_TCP && rx->started))
+		rc = sl_rx_avail(l, fd, 1); /* finds END */
+	if (rc < 0)
+		return (int)rc;
+	if (drain)
+		(void)sl_rx_kernel(l, fd, true);
+	if (rx->state == SL_RX_TCP)
+		return !rx->started;
+	return rx->state == SL_RX_DONE && rx->krcvd >= rx->skip;
 }
 
 bool sl_link_finished(const struct sl_link *l)

@@ -6,6 +6,7 @@
  * makes at most one stay on the memory lane:
  *
  *	sender:	  TCP --START(k)--> MEM --END, or CLOSED met--> DONE
+ *					\--CLOSED met, given back--> BACK --sent again--> DONE
  *	receiver: TCP --k bytes read, START--> MEM --END--> DONE
  *					       \--we close--> CLOSING --END--> DONE
  *
@@ -26,8 +27,15 @@
  * L4 (who may ring). Bell 0 is a byte in the ringer's own sending direction, so it may be rung on the
  *     memory lane only. An end that leaves the memory lane with its sending direction first closes its
  *     receiving direction, and rings a writer that waits there, so that nobody waits for a bell from it.
+ * L5 (giving back). An end whose socket goes to a program without this library leaves in the middle of what it
+ *     has received (sl_link_give_back). It stores its position, closes its receiving direction, and rings the peer,
+ *     which may be asleep for an answer that only the other program will give. The peer, at its next
+ *     send or look, finds CLOSED, puts END in its place and sends what was given back again over TCP, from the
+ *     ring's memory, before anything else. END comes first, as the kernel may not take all of it at once.
+ *     When we have seen END and dropped the bells below `rung`, TCP holds data only. Then our own END follows.
+ *     Not possible where the peer has sent FIN, or where bytes from before START lie unread before bells.
  *
- * Model: model/lanes.pml, model/half.pml.
+ * Model: model/lanes.pml, model/half.pml, model/back.pml.
  *
  * All functions want the lock of the direction held (both for those on both), never block, and leave errno
  * alone. -EPROTO means that the peer wrote nonsense; the caller resets the connection.
@@ -83,10 +91,27 @@ ssize_t sl_tx_send(struct sl_link *l, int fd, struct sl_src *src, size_t len, in
 int sl_tx_bell(struct sl_link *l, int fd);
 
 /** sl_tx_end() - leave the memory lane with this direction, for good */
-int sl_tx_end(struct sl_link *l);
+int sl_tx_end(struct sl_link *l, int fd);
+
+/**
+ * sl_tx_answer() - the reader may have closed the lane: end it, and send again what it gave back (L5)
+ * Return: 0; -EAGAIN the kernel's queue is full, there is more; -errno; -EPROTO.
+ */
+int sl_tx_answer(struct sl_link *l, int fd);
+
+/* Looks without a lock: the reader has closed the lane; sl_tx_answer() has something to do. */
+static inline bool sl_tx_closed(const struct sl_link *l)
+{
+	return l->side->tx.state == SL_TX_MEM && sl_ring_closed(&l->out, &l->side->tx.ring);
+}
+
+static inline bool sl_tx_hint(const struct sl_link *l)
+{
+	return sl_tx_closed(l) || l->side->tx.state == SL_TX_BACK;
+}
 
 /** sl_tx_fin() - publish FIN: nothing follows in this direction */
-int sl_tx_fin(struct sl_link *l);
+int sl_tx_fin(struct sl_link *l, int fd);
 
 /** sl_tx_room() - bytes that could be sent on the memory lane now */
 size_t sl_tx_room(struct sl_link *l);
@@ -127,6 +152,9 @@ int sl_rx_arm(struct sl_link *l, bool *ring);
 /** sl_rx_close() - take nothing more from the memory lane than what is there; L3, L4 */
 int sl_rx_close(struct sl_link *l, bool *ring);
 
+/** sl_rx_give_back() - the receiving half of sl_link_give_back() */
+int sl_rx_give_back(struct sl_link *l);
+
 /** sl_rx_memory() - true while the ring, and not the kernel, tells whether there is data */
 bool sl_rx_memory(const struct sl_link *l);
 
@@ -160,6 +188,21 @@ void sl_link_ended(struct sl_link *l);
  * Return: 0 (also when under way already); -EAGAIN a thread of ours waits for room; -EPROTO.
  */
 int sl_link_leave(struct sl_link *l, int fd);
+
+/**
+ * sl_link_give_back() - leave in the middle: what was not read comes again by TCP (L5)
+ *
+ * Then sl_link_given() until it says so.
+ * Return: 0; -EBUSY not possible, nothing was changed; -EPROTO.
+ */
+int sl_link_give_back(struct sl_link *l, int fd);
+
+/**
+ * sl_link_given() - has the peer answered, and are all bells gone?
+ * @drain: drop bells; not while another thread sleeps and counts on one
+ * Return: 1 yes: what the kernel has and will get is data; 0 not yet; -EPROTO.
+ */
+int sl_link_given(struct sl_link *l, int fd, bool drain);
 
 /** sl_link_finished() - both directions are done: the segment may be given up */
 bool sl_link_finished(const struct sl_link *l);

@@ -335,7 +335,7 @@ ssize_t sl_rx_recv(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, 
 	if (sl_unlikely(rx->state != SL_RX_MEM && rx->state != SL_RX_CLOSING))
 		return recv_outside(l, fd, sink, len, flags, ring);
 	n = recv_ring(l, sink, len, peeking);
-	if (sl_likely(!peeking))
+	if (sl_likely(!peeking && !rx->given))
 		*ring |= sl_ring_credit(&l->in, &rx->ring, false);
 	set_hint(l);
 	if (n > 0 && !peeking)
@@ -446,5 +446,63 @@ int sl_rx_close(struct sl_link *l, bool *ring)
 	*ring |= sl_ring_credit(&l->in, &rx->ring, true);
 	if (rx->state == SL_RX_MEM)
 		rx->state = SL_RX_CLOSING;
+	return 0;
+}
+
+/*
+ * Before START. Closed first, so that none comes after we have looked. Without one no bell was ever rung, and what
+ * the kernel has is data.
+ */
+static int give_back_early(struct sl_link *l)
+{
+	struct sl_rx_side *rx = &l->side->rx;
+	enum sl_rec_type type;
+	const uint8_t *data;
+	size_t len;
+	int rc = sl_ring_close(&l->in, &rx->ring);
+
+	if (rc < 0)
+		return rc;
+	rc = settle(l, &type, &data, &len);
+	if (rc < 0 && rc != -EPIPE)
+		return rc;
+	if (rx->state == SL_RX_MEM)
+		rx->state = SL_RX_CLOSING;
+	set_hint(l);
+	if (rx->state == SL_RX_TCP)
+		return rx->started ? -EBUSY : 0; /* bells lie behind bytes that are not ours to take */
+	return rx->ring.pos == rx->ring.end ? 0 : -EBUSY;
+}
+
+int sl_rx_give_back(struct sl_link *l)
+{
+	struct sl_rx_side *rx = &l->side->rx;
+	enum sl_rec_type type;
+	const uint8_t *data;
+	size_t len;
+	int rc;
+
+	rc = settle(l, &type, &data, &len);
+	set_hint(l);
+	if (rc < 0 && rc != -EPIPE)
+		return rc;
+	switch (rx->state) {
+	case SL_RX_DONE:
+		return 0;
+	case SL_RX_CLOSING: /* with all that was in it */
+		return rx->ring.pos == rx->ring.end ? 0 : -EBUSY;
+	case SL_RX_TCP:
+		return give_back_early(l);
+	}
+	rc = sl_ring_give_back(&l->in, &rx->ring);
+	if (rc < 0 && rc != -EPIPE)
+		return rc;
+	rx->state = SL_RX_CLOSING;
+	if (rc == -EPIPE)
+		return sl_ring_avail(&l->in, &rx->ring, 1) > 0 ? -EBUSY : 0;
+	rx->given = 1;
+	rx->ring.pos = rx->ring.end;
+	rx->ring.off = 0;
+	set_hint(l);
 	return 0;
 }

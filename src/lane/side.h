@@ -20,6 +20,7 @@
 enum sl_tx_state {
 	SL_TX_TCP,  /* kernel lane; START may be published */
 	SL_TX_MEM,  /* memory lane */
+	SL_TX_BACK, /* CLOSED met: what the reader gave back is being sent again by TCP */
 	SL_TX_DONE, /* END published, or CLOSED met: kernel lane, for good as far as this segment goes */
 };
 
@@ -32,6 +33,7 @@ enum sl_rx_state {
 
 struct sl_tx_side {
 	struct sl_ring_tx ring;
+	struct sl_ring_rx back; /* SL_TX_BACK: how far that has come */
 	uint64_t ksent;	  /* kernel-lane position: bytes sent */
 	uint32_t state;	  /* enum sl_tx_state */
 	uint32_t fin;	  /* shut down by us */
@@ -48,6 +50,7 @@ struct sl_rx_side {
 	uint32_t started;  /* START seen; bytes below @start are still to be read from the kernel */
 	uint32_t fin;	   /* FIN record seen */
 	uint32_t sleepers; /* threads asleep in the kernel that count on a bell */
+	uint32_t given;	   /* what was unread was given back: it comes by TCP; no more credit */
 };
 
 struct sl_side_shm {
@@ -60,6 +63,9 @@ struct sl_side_shm {
 	uint32_t rdshut;	  /* the program has shut its receiving direction down, or was told an error */
 	uint32_t masked;	  /* the kernel's reset is shown as FIN: it was for unread bells only */
 	uint32_t reset;		  /* the kernel's FIN is shown as a reset: our bytes lay unread */
+	uint32_t foreign;	  /* a program without this library holds the socket, too: TCP for good */
+	uint64_t cookie;	  /* SO_COOKIE of the socket, */
+	uint64_t seg_ino;	  /* and the segment: what a new program's inheritance must agree with */
 	struct sl_tx_side tx;
 	struct sl_rx_side rx;
 	pthread_mutex_t xlock; /* robust, process-shared; initialized when first shared */

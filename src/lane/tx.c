@@ -7,6 +7,8 @@
 #include "sys.h"
 
 #define KERNEL_PIECE 8192u
+#define FIN_MS	     2000 /* waited before FIN for the kernel to take what was given back */
+#define TAKEN_MS     60000
 
 static struct sl_seg_side_shm *peer(const struct sl_link *l)
 {
@@ -19,12 +21,75 @@ static void done(struct sl_link *l)
 	l->stat->tx.lane = SL_STAT_TCP;
 }
 
-/* The reader closed the lane at our word: tell it that we noticed (L3). */
-static int closed(struct sl_link *l)
+/*
+ * The reader closed the lane at our word: tell it that we noticed (L3), and note what it gave back (L5). A peer
+ * that waits for room is rung as long as that can be done (L4).
+ */
+static int closed(struct sl_link *l, int fd)
 {
-	int rc = sl_ring_ack_closed(&l->out, &l->side->tx.ring);
+	struct sl_tx_side *tx = &l->side->tx;
+	int rc, back = sl_ring_back(&l->out, &tx->ring, &tx->back);
 
+	if (back == 1 && tx->state == SL_TX_MEM &&
+	    (atomic_load_explicit(&l->in.ctl->credit, memory_order_seq_cst) & SL_WANT))
+		(void)sl_tx_bell(l, fd);
+	rc = sl_ring_ack_closed(&l->out, &tx->ring);
 	done(l);
+	if (back == 1 && rc == 0)
+		tx->state = SL_TX_BACK;
+	return rc ? rc : back < 0 ? back : 0;
+}
+
+/* One record of what was given back. Return: 1 more; 0 that was all; -errno. */
+static int send_again(struct sl_link *l, int fd)
+{
+	struct sl_tx_side *tx = &l->side->tx;
+	enum sl_rec_type type;
+	const uint8_t *data;
+	size_t len;
+	ssize_t n;
+	int rc;
+
+	rc = sl_ring_peek(&l->out, &tx->back, &type, &data, &len);
+	if (rc <= 0)
+		return -EPROTO;
+	if (tx->back.pos >= tx->ring.pos)
+		return 0; /* our END */
+	if (type == SL_DATA && len) {
+		n = sl_sys_send(fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0)
+			return (int)n;
+		tx->ksent += (uint64_t)n;
+		len = (size_t)n;
+	}
+	sl_ring_take(&l->out, &tx->back, len);
+	return 1;
+}
+
+int sl_tx_answer(struct sl_link *l, int fd)
+{
+	struct sl_tx_side *tx = &l->side->tx;
+	int rc = 0;
+
+	if (tx->state == SL_TX_MEM && sl_ring_closed(&l->out, &tx->ring))
+		rc = closed(l, fd);
+	if (rc < 0 || tx->state != SL_TX_BACK)
+		return rc;
+	while ((rc = send_again(l, fd)) > 0)
+		;
+	if (rc != -EAGAIN)
+		done(l);
+	return rc;
+}
+
+/* The same, waiting for the kernel to take it. */
+static int answer_all(struct sl_link *l, int fd, int ms)
+{
+	static const struct timespec step = {.tv_nsec = 1000000};
+	int rc;
+
+	while ((rc = sl_tx_answer(l, fd)) == -EAGAIN && ms-- > 0)
+		(void)sl_sys(SYS_nanosleep, &step, 0, 0);
 	return rc;
 }
 
@@ -41,10 +106,8 @@ int sl_tx_start(struct sl_link *l, int fd)
 		return 0;
 	atomic_store_explicit(&l->out.ctl->rung, tx->ksent, memory_order_relaxed);
 	rc = sl_ring_control(&l->out, &tx->ring, SL_START, &start, sizeof(start), &ring);
-	if (rc == -EPIPE) {
-		rc = closed(l);
-		return rc;
-	}
+	if (rc == -EPIPE)
+		return closed(l, fd);
 	if (rc < 0)
 		return rc;
 	tx->state = SL_TX_MEM;
@@ -183,7 +246,9 @@ static ssize_t put_record(struct sl_link *l, int fd, struct sl_src *src, size_t 
 		return n;
 	}
 	if (rc == -EPIPE && src->fd >= 0 && !src->pos) {
-		rc = closed(l);
+		rc = closed(l, fd);
+		if (rc == 0)
+			rc = answer_all(l, fd, TAKEN_MS);
 		return rc ? rc : send_taken(l, fd, data, (size_t)n);
 	}
 	*src = before;
@@ -225,27 +290,32 @@ ssize_t sl_tx_send(struct sl_link *l, int fd, struct sl_src *src, size_t len, in
 	if (sl_likely(tx->state == SL_TX_MEM)) {
 		/* The peer is gone, or half-closed and reading on: TCP answers as TCP does. */
 		if (sl_unlikely(l->side->kfin || l->side->dead)) {
-			rc = sl_tx_end(l);
+			rc = sl_tx_end(l, fd);
 			if (rc < 0)
 				return rc;
 		} else {
 			n = send_memory(l, fd, src, len);
 			if (n != -EPIPE || tx->state != SL_TX_MEM)
 				return n;
-			rc = closed(l);
+			rc = closed(l, fd);
 			if (rc < 0)
 				return rc;
 		}
 	}
+	if (sl_unlikely(tx->state == SL_TX_BACK)) {
+		rc = sl_tx_answer(l, fd);
+		if (rc < 0)
+			return rc;
+	}
 	return send_kernel(l, fd, src, len, flags);
 }
 
-int sl_tx_end(struct sl_link *l)
+int sl_tx_end(struct sl_link *l, int fd)
 {
 	struct sl_tx_side *tx = &l->side->tx;
 	int rc, ring = 0;
 
-	if (tx->state == SL_TX_DONE)
+	if (tx->state == SL_TX_DONE || tx->state == SL_TX_BACK)
 		return 0;
 	if (tx->fin) {
 		done(l);
@@ -253,13 +323,13 @@ int sl_tx_end(struct sl_link *l)
 	}
 	rc = sl_ring_control(&l->out, &tx->ring, SL_END, NULL, 0, &ring);
 	if (rc == -EPIPE)
-		return closed(l);
+		return closed(l, fd);
 	if (rc == 0)
 		done(l);
 	return rc;
 }
 
-int sl_tx_fin(struct sl_link *l)
+int sl_tx_fin(struct sl_link *l, int fd)
 {
 	struct sl_tx_side *tx = &l->side->tx;
 	int rc = 0, ring = 0;
@@ -269,8 +339,10 @@ int sl_tx_fin(struct sl_link *l)
 	tx->fin = 1;
 	if (tx->state == SL_TX_MEM)
 		rc = sl_ring_control(&l->out, &tx->ring, SL_FIN, NULL, 0, &ring);
-	/* The kernel's own FIN follows and wakes whoever sleeps. */
-	return rc == -EPIPE ? closed(l) : rc;
+	/* The kernel's own FIN follows and wakes whoever sleeps. What was given back goes before it. */
+	if (rc == -EPIPE)
+		rc = closed(l, fd);
+	return rc < 0 ? rc : answer_all(l, fd, FIN_MS);
 }
 
 size_t sl_tx_room(struct sl_link *l)

@@ -4,7 +4,7 @@
  *
  * Linked -z initfirst, the constructor runs before every other one, libc's own included: environ is
  * not set yet. It costs every program under scilan a few microseconds and no descriptor; all else
- * waits for the first connection.
+ * waits for the first connection: one that an exec has left us, or the program's own.
  */
 #include <elf.h>
 #include <stdlib.h>
@@ -14,6 +14,7 @@
 #include "cache.h"
 #include "clock.h"
 #include "env.h"
+#include "inherit.h"
 #include "log.h"
 #include "preload.h"
 
@@ -82,6 +83,7 @@ __attribute__((constructor)) static void preload_init(int argc, char **argv, cha
 	sl_ready_init();
 	sl_proc_init();
 	at_quick_exit(sl_sock_exit);
+	sl_inherit_adopt(environ);
 	sl_live = true;
 }
 

@@ -166,10 +166,10 @@ SL_EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags,
 }
 
 /*
- * A message on a UNIX socket may carry one of ours to another process, which knows nothing of
- * lanes: it leaves the memory lane before it goes.
+ * A message on a UNIX socket may carry one of ours to another process, of which nothing is known:
+ * it goes back to TCP first, with what has not been read.
  */
-static void refuse_passed(const struct msghdr *m)
+static void hand_over_passed(const struct msghdr *m)
 {
 	struct msghdr c = *m; /* CMSG_NXTHDR wants a writable one */
 	struct cmsghdr *h;
@@ -187,7 +187,7 @@ static void refuse_passed(const struct msghdr *m)
 			s = sl_get(fd);
 			if (!s)
 				continue;
-			sl_sock_refuse(s, fd, SL_WHY_PASSED);
+			sl_sock_pass(s, fd);
 			sl_sock_put(s);
 		}
 	}
@@ -200,7 +200,7 @@ SL_EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 
 	if (!s) {
 		if (m && m->msg_control && m->msg_controllen)
-			refuse_passed(m);
+			hand_over_passed(m);
 		return REAL(sendmsg)(fd, m, flags);
 	}
 	rc = m ? sock_sendmsg(s, fd, m, flags) : -EFAULT;
@@ -244,7 +244,7 @@ SL_EXPORT int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
 	if (!s) {
 		for (i = 0; v && i < n; i++)
 			if (v[i].msg_hdr.msg_control && v[i].msg_hdr.msg_controllen)
-				refuse_passed(&v[i].msg_hdr);
+				hand_over_passed(&v[i].msg_hdr);
 		return REAL(sendmmsg)(fd, v, n, flags);
 	}
 	rc = n && !v ? -EFAULT : sock_sendmmsg(s, fd, v, n, flags);

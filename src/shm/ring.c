@@ -163,6 +163,22 @@ int sl_ring_ack_closed(const struct sl_ring *r, struct sl_ring_tx *tx)
 	return 0;
 }
 
+int sl_ring_back(const struct sl_ring *r, const struct sl_ring_tx *tx, struct sl_ring_rx *from)
+{
+	uint64_t back = atomic_load_explicit(&r->ctl->back, memory_order_acquire);
+
+	memset(from, 0, sizeof(*from));
+	if (!(back & SL_BACK))
+		return 0;
+	back &= ~SL_BACK;
+	/* The reader's positions are not before the last credit, nor behind us. */
+	if ((back & 7) || tx->pos - back > tx->pos - tx->credit)
+		return -EPROTO;
+	from->pos = from->end = back;
+	from->off = atomic_load_explicit(&r->ctl->back_off, memory_order_relaxed);
+	return 1;
+}
+
 bool sl_ring_want(const struct sl_ring *r, struct sl_ring_tx *tx, size_t need)
 {
 	/* Against a reader that closes and then looks for WANT (L4): both sides in one order. */
@@ -309,8 +325,8 @@ bool sl_ring_credit(const struct sl_ring *r, struct sl_ring_rx *rx, bool force)
 	return old & SL_WANT;
 }
 
-/* END stands at the end: its writer is gone from this lane, nothing more will come. */
-static bool ended(const struct sl_ring *r, const struct sl_ring_rx *rx)
+/* Its writer is gone from this lane, nothing more will come. */
+bool sl_ring_ended(const struct sl_ring *r, const struct sl_ring_rx *rx)
 {
 	uint32_t w = sl_word_look(sl_ring_word(r, rx->end));
 
@@ -325,7 +341,7 @@ static bool closed(const struct sl_ring *r, uint64_t pos)
 
 bool sl_ring_left(const struct sl_ring *r, struct sl_ring_rx *rx)
 {
-	return sl_ring_scan(r, rx) == 0 && ended(r, rx);
+	return sl_ring_scan(r, rx) == 0 && sl_ring_ended(r, rx);
 }
 
 int sl_ring_arm(const struct sl_ring *r, struct sl_ring_rx *rx, uint32_t bell, bool *ring)
@@ -337,7 +353,7 @@ int sl_ring_arm(const struct sl_ring *r, struct sl_ring_rx *rx, uint32_t bell, b
 		rc = sl_ring_scan(r, rx);
 		if (rc < 0)
 			return rc;
-		if (ended(r, rx) || closed(r, rx->end))
+		if (sl_ring_ended(r, rx) || closed(r, rx->end))
 			return 0;
 		if (sl_word_arm(sl_ring_word(r, rx->end), bell) == 0)
 			return 0;
@@ -352,8 +368,38 @@ int sl_ring_close(const struct sl_ring *r, struct sl_ring_rx *rx)
 		rc = sl_ring_scan(r, rx);
 		if (rc < 0)
 			return rc;
-		if (ended(r, rx))
+		if (sl_ring_ended(r, rx))
 			return 0;
 	} while (sl_word_close(sl_ring_word(r, rx->end)) == -EAGAIN);
 	return 0;
+}
+
+/* The writer has shut its direction down, behind what it has sent. */
+static bool finished(const struct sl_ring *r, const struct sl_ring_rx *rx)
+{
+	uint64_t pos = rx->pos;
+	uint32_t w;
+
+	while (pos < rx->end) {
+		w = sl_word_look(sl_ring_word(r, pos));
+		if (!sl_word_is_record(w) || check(r, pos, w, 0) < 0)
+			return true; /* changed under us: nonsense, told later */
+		if (sl_word_type(w) == SL_FIN)
+			return true;
+		pos = next_pos(r, pos, w);
+	}
+	return false;
+}
+
+int sl_ring_give_back(const struct sl_ring *r, struct sl_ring_rx *rx)
+{
+	int rc;
+
+	/* G1: before CLOSED, which sl_word_close() stores with seq_cst. */
+	atomic_store_explicit(&r->ctl->back_off, rx->off, memory_order_relaxed);
+	atomic_store_explicit(&r->ctl->back, rx->pos | SL_BACK, memory_order_release);
+	rc = sl_ring_close(r, rx);
+	if (rc < 0)
+		return rc;
+	return sl_ring_ended(r, rx) || finished(r, rx) ? -EPIPE : 0;
 }

@@ -26,6 +26,10 @@
  * use only what lies before it; that is why it does not go back sooner: a quarter of the ring (64 KiB by
  * default) can always be sent to a reader that does not look, as programs expect of a socket.
  *
+ * Giving back. A reader that leaves with records unread closes the lane at the end all the same, but says before where it
+ * has come to (G1): what lies from there on is still in the ring, as no credit was given for it, and the writer
+ * sends it again by TCP. Model: model/back.pml.
+ *
  * SL_RING_RESERVE bytes are never given to data, so that START, END and FIN can always be published.
  *
  * What it does not do: it knows nothing of lanes, sleeping or errors of sockets (lane/), and it takes no
@@ -40,6 +44,7 @@
 #include "word.h"
 
 #define SL_WANT		1ull
+#define SL_BACK		1ull
 #define SL_RING_RESERVE 256u
 #define SL_RING_CHUNK	(16u << 10) /* a larger send is cut, so that both sides copy at once */
 
@@ -123,6 +128,14 @@ bool sl_ring_closed(const struct sl_ring *r, const struct sl_ring_tx *tx);
  */
 int sl_ring_ack_closed(const struct sl_ring *r, struct sl_ring_tx *tx);
 
+/**
+ * sl_ring_back() - what the reader that closed the lane gave back (G1); after CLOSED was seen
+ * @from: set to where it begins; it reaches up to @tx's position
+ *
+ * Return: 1; 0 nothing; -EPROTO.
+ */
+int sl_ring_back(const struct sl_ring *r, const struct sl_ring_tx *tx, struct sl_ring_rx *from);
+
 /* --- reader --- */
 
 /**
@@ -168,5 +181,16 @@ bool sl_ring_credit(const struct sl_ring *r, struct sl_ring_rx *rx, bool force);
  */
 int sl_ring_arm(const struct sl_ring *r, struct sl_ring_rx *rx, uint32_t bell, bool *ring);
 int sl_ring_close(const struct sl_ring *r, struct sl_ring_rx *rx);
+
+/**
+ * sl_ring_give_back() - close, and have the writer send again what we have not taken
+ *
+ * Not to be followed by credit: the writer's next record must not fall on what is given back.
+ * Return: 0; -EPIPE too late, the writer has ended or finished: closed, and nothing is given back; -EPROTO.
+ */
+int sl_ring_give_back(const struct sl_ring *r, struct sl_ring_rx *rx);
+
+/** sl_ring_ended() - END stands at the end of what was published */
+bool sl_ring_ended(const struct sl_ring *r, const struct sl_ring_rx *rx);
 
 #endif

@@ -18,7 +18,7 @@
 #include "common.h"
 
 #define SL_SEG_MAGIC	0x534c534du /* "SLSM" */
-#define SL_SEG_VERSION	1u
+#define SL_SEG_VERSION	2u
 #define SL_SEG_HDR_LEN	4096u
 #define SL_RING_LEN_MIN (16u << 10)
 #define SL_RING_LEN_MAX (64u << 20)
@@ -32,6 +32,8 @@
 struct sl_ring_ctl_shm {
 	_Alignas(SL_BLOCK) _Atomic uint64_t credit; /* reader's position | SL_WANT */
 	_Alignas(SL_BLOCK) _Atomic uint64_t consumed; /* reader: a hint, looked at after a crash */
+	_Atomic uint64_t back;	   /* reader: record to be sent again by TCP | SL_BACK, before CLOSED */
+	_Atomic uint32_t back_off; /* reader: and the first byte of its payload that is */
 	_Alignas(SL_BLOCK) _Atomic uint64_t rung; /* writer: kernel-lane position behind its last bell */
 };
 

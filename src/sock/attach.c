@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "clock.h"
 #include "internal.h"
@@ -120,7 +121,7 @@ static void take_delays(struct sl_sock *s, int fd)
 		set_tcp_option(fd, TCP_NODELAY, 1);
 }
 
-static void give_delays(struct sl_sock *s, int fd)
+void sl_give_delays(struct sl_sock *s, int fd)
 {
 	if (!s->nodelay)
 		set_tcp_option(fd, TCP_NODELAY, 0);
@@ -128,6 +129,17 @@ static void give_delays(struct sl_sock *s, int fd)
 		set_tcp_option(fd, TCP_CORK, 1);
 	if (s->lowat > 1)
 		set_lowat(fd, s->lowat);
+}
+
+/* What a program that inherits this connection will check. */
+static void note_identity(struct sl_side_shm *side, int fd, int seg_fd)
+{
+	socklen_t len = sizeof(side->cookie);
+	struct stat st;
+
+	(void)sl_sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &side->cookie, &len);
+	if (fstat(seg_fd, &st) == 0)
+		side->seg_ino = st.st_ino;
 }
 
 /* Both locks held. Return: 0 attached; -EAGAIN not now; else a reason not to (enum sl_reason), > 0. */
@@ -144,6 +156,8 @@ static int attach_locked(struct sl_sock *s, int fd)
 	}
 	if (atomic_load(&old->holders) > 1)
 		return SL_WHY_SHARED;
+	if (old->foreign)
+		return SL_WHY_EXECED;
 	if (old->kfin || old->tx.fin || old->dead || s->oob)
 		return SL_WHY_FINISHED;
 	if (!counts_agree(s, fd))
@@ -161,6 +175,7 @@ static int attach_locked(struct sl_sock *s, int fd)
 	side->rx.krcvd = old->rx.krcvd;
 	side->rx.sleepers = s->native_sleepers;
 	side->rdshut = old->rdshut;
+	note_identity(side, fd, s->pair_fd[0]);
 	sl_link_init(&s->link, &seg, side, s->stat);
 	refused = sl_sock_hooks.attaching ? sl_sock_hooks.attaching(s) : 0;
 	if (refused < 0) {
@@ -183,6 +198,20 @@ static int attach_locked(struct sl_sock *s, int fd)
 	sl_stat_reason(s, SL_WHY_PAIRED);
 	(void)sl_tx_start(&s->link, fd);
 	return 0;
+}
+
+void sl_sock_inherited(struct sl_sock *s, int fd)
+{
+	s->fd = fd;
+	s->stat->fd = fd;
+	s->stat->used = 1;
+	s->stat->tx.lane = s->side->tx.state == SL_TX_MEM ? SL_STAT_MEMORY : SL_STAT_TCP;
+	s->stat->rx.lane = sl_rx_memory(&s->link) ? SL_STAT_MEMORY : SL_STAT_TCP;
+	s->nonblock = sl_sys_fcntl(fd, F_GETFL, 0) & O_NONBLOCK;
+	sl_stat_addresses(s, fd);
+	sl_stat_reason(s, s->stat->tx.lane && s->stat->rx.lane ? SL_WHY_NONE : SL_WHY_PAIRED);
+	atomic_store(&s->offer, SL_OFFER_TAKEN);
+	atomic_store_explicit(&s->attached, true, memory_order_release);
 }
 
 void sl_attach_try(struct sl_sock *s, int fd)
@@ -238,7 +267,7 @@ static void detach_locked(struct sl_sock *s, int fd)
 		atomic_store(&s->offer, SL_OFFER_NONE);
 	if (sl_sock_hooks.detached)
 		sl_sock_hooks.detached(s);
-	give_delays(s, fd);
+	sl_give_delays(s, fd);
 	sl_seg_detach(&s->link.seg);
 	sl_map_retire(side, SL_SIDE_LEN);
 }
@@ -344,6 +373,19 @@ void sl_sock_ring(struct sl_sock *s, int fd)
 		return;
 	(void)sl_tx_bell(&s->link, fd);
 	sl_tx_release(s, how);
+}
+
+void sl_answer(struct sl_sock *s, int fd)
+{
+	int how = sl_tx_take(s), rc = 0;
+
+	if (!how)
+		return;
+	if (sl_sock_attached(s))
+		rc = sl_tx_answer(&s->link, fd);
+	sl_tx_release(s, how);
+	if (rc == -EPROTO)
+		sl_sock_reset(s, fd, SL_WHY_BAD_PEER);
 }
 
 /* SCILAN_CHAOS=lanes: leave the memory lane now and then. */

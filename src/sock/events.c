@@ -68,7 +68,9 @@ static uint32_t out_events(struct sl_sock *s, int fd)
 
 	if (!how)
 		return 0;
-	if (sd->tx.fin || sd->err)
+	if (sd->tx.state == SL_TX_BACK)
+		ev = 0; /* the kernel's queue is full of what was given back */
+	else if (sd->tx.fin || sd->err)
 		ev = OUT_BITS; /* an error tells itself at once */
 	else if (sl_sock_attached(s) && sd->tx.state == SL_TX_MEM && !sd->kfin) {
 		if (sl_unlikely(sl_ring_closed(&s->link.out, &sd->tx.ring)))
@@ -120,7 +122,11 @@ uint32_t sl_sock_events(struct sl_sock *s, int fd, uint32_t want)
 		ev |= end_events(s, fd, want);
 	if (sl_unlikely(want & EPOLLPRI) && sl_sys_poll_now(fd, POLLPRI) == POLLPRI)
 		ev |= EPOLLPRI;
-	return ev & want;
+	ev &= want;
+	/* The caller is about to wait: for an answer, perhaps, that will not come before ours. */
+	if (!ev && sl_unlikely(sl_tx_hint(&s->link)))
+		sl_answer(s, fd);
+	return ev;
 }
 
 void sl_sock_error(struct sl_sock *s, int err)
@@ -189,11 +195,12 @@ bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain)
 	sl_rx_release(s, how);
 	if (ring)
 		sl_sock_ring(s, fd);
+	uncertain = s->side->tx.state == SL_TX_BACK; /* nobody wakes us to send the rest */
 	if (!(want & OUT_BITS))
-		return false;
+		return uncertain;
 	how = sl_tx_take(s);
 	if (!how)
-		return false;
+		return uncertain;
 	if (sl_sock_attached(s) && s->side->tx.state == SL_TX_MEM &&
 	    sl_tx_room(&s->link) < s->link.out.len / 4)
 		uncertain = !sl_ring_want(&s->link.out, &s->side->tx.ring, s->link.out.len / 4) &&

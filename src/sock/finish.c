@@ -30,6 +30,9 @@ static void finish_locked(struct sl_sock *s, int fd, bool abort)
 	struct sl_side_shm *sd = s->side;
 	bool ring = false, unread;
 
+	/* A program that we know nothing of goes on with it. */
+	if (sd->foreign)
+		return;
 	/* A START that nobody has looked at: what came since are bells. */
 	(void)sl_rx_avail(&s->link, fd, 1);
 	(void)sl_rx_close(&s->link, &ring);
@@ -37,8 +40,9 @@ static void finish_locked(struct sl_sock *s, int fd, bool abort)
 		(void)sl_tx_bell(&s->link, fd);
 	/* Both mean RST: unread data, and SO_LINGER with no time. No FIN then: a reset is no end. */
 	unread = abort || (sl_rx_memory(&s->link) && sl_rx_avail(&s->link, fd, 1) > 0) || aborts(fd);
-	if (!unread)
-		(void)sl_tx_fin(&s->link);
+	/* What was given back and does not fit into the kernel's queue is lost: a reset is no lie then. */
+	if (!unread && sl_tx_fin(&s->link, fd) == -EAGAIN)
+		unread = true;
 	(void)sl_rx_kernel(&s->link, fd, true);
 	if (unread && !sd->dead)
 		linger_zero(fd);

@@ -6,13 +6,9 @@
  * its side moves to memory that parent and child share: a promoted connection's side page is that already; for
  * the others one family page is made for this fork. The side counts its holders. A connection that two
  * processes hold is not promoted (one would not know of the other's switch); one that was promoted
- * before goes on in both, with the side's own lock (xlock). When a holder closes, execs or exits, the count
- * goes down, and the last one is free again.
- *
- * exec: connections that close on exec lose this holder; those that the new program inherits go back to
- * TCP, since it does not know the segment.
+ * before goes on in both, with the side's own lock (xlock). When a holder closes or exits, the count
+ * goes down, and the last one is free again. exec: inherit.h.
  */
-#include <fcntl.h>
 #include <string.h>
 #include "internal.h"
 #include "log.h"
@@ -42,19 +38,14 @@ static struct sl_sock *each(unsigned *i)
 	return NULL;
 }
 
-/* Locks held. */
-static void share(struct sl_sock *s)
+int sl_side_share(struct sl_sock *s)
 {
 	struct sl_side_shm *page;
 
 	if (s->side == &s->own) {
 		page = sl_map_shared(-1, SL_SIDE_LEN);
-		if (!page) {
-			/* The two will not know of each other: no promotion, in neither. */
-			atomic_store(&s->offer, SL_OFFER_NEVER);
-			sl_stat_reason(s, SL_WHY_SHARED);
-			return;
-		}
+		if (!page)
+			return -ENOMEM;
 		*page = s->own;
 		atomic_store(&page->holders, 1);
 		s->side = page;
@@ -64,6 +55,7 @@ static void share(struct sl_sock *s)
 		s->side->shared = 1;
 	}
 	atomic_fetch_add(&s->side->holders, 1);
+	return 0;
 }
 
 void sl_sock_fork_prepare(void)
@@ -86,7 +78,11 @@ void sl_sock_fork_prepare(void)
 			continue;
 		}
 		s->forking = true;
-		share(s);
+		if (sl_side_share(s) < 0) {
+			/* The two will not know of each other: no promotion, in neither. */
+			atomic_store(&s->offer, SL_OFFER_NEVER);
+			sl_stat_reason(s, SL_WHY_SHARED);
+		}
 	}
 }
 
@@ -127,48 +123,4 @@ void sl_sock_fork_child(void)
 	sl_stat_fork_child();
 	sl_offer_fork_child();
 	release_all(true, false);
-}
-
-/* exec: @up undoes it. */
-static void cloexec_holders(int up)
-{
-	struct sl_sock *s;
-	unsigned i = 0;
-	int fl;
-
-	while ((s = each(&i))) {
-		fl = sl_sys_fcntl(s->fd, F_GETFD, 0);
-		if (s->side->shared && fl >= 0 && (fl & FD_CLOEXEC)) {
-			if (up)
-				atomic_fetch_add(&s->side->holders, 1);
-			else
-				atomic_fetch_sub(&s->side->holders, 1);
-		}
-	}
-}
-
-void sl_sock_exec(void)
-{
-	struct sl_sock *s;
-	unsigned i = 0;
-	int fl, how;
-
-	while ((s = each(&i))) {
-		fl = sl_sys_fcntl(s->fd, F_GETFD, 0);
-		if (fl < 0 || (fl & FD_CLOEXEC) || !sl_sock_attached(s))
-			continue;
-		how = sl_both_take(s);
-		if (!how)
-			continue;
-		/* Another holder goes on with it; the new program is not expected to touch it. */
-		if (atomic_load(&s->side->holders) < 2)
-			(void)sl_leave_locked(s, s->fd, SL_WHY_EXECED);
-		sl_both_release(s, how);
-	}
-	cloexec_holders(0);
-}
-
-void sl_sock_exec_failed(void)
-{
-	cloexec_holders(1);
 }

@@ -89,11 +89,19 @@ int sl_leave_locked(struct sl_sock *s, int fd, enum sl_reason why);
 /* the peer wrote nonsense, or bytes went past us: reset the connection; no locks held */
 void sl_sock_reset(struct sl_sock *s, int fd, enum sl_reason why);
 void sl_sock_ring(struct sl_sock *s, int fd);
+/* the peer may have closed our lane and given something back: link.h, L5; no locks held */
+void sl_answer(struct sl_sock *s, int fd);
 void sl_chaos(struct sl_sock *s, int fd);
 
 /* attach.c: SO_RCVLOWAT as the kernel has it is noted; set to one, so that a bell wakes */
 void sl_lowat_note(struct sl_sock *s, int fd);
 void sl_lowat_one(const struct sl_sock *s, int fd);
+
+/* an exec has left us this promoted connection: enter a number for it, and go on with it */
+bool sl_sock_enter(struct sl_sock *s, int fd);
+void sl_sock_inherited(struct sl_sock *s, int fd);
+/* the socket's options as the program has set them, which ours took the place of while attached */
+void sl_give_delays(struct sl_sock *s, int fd);
 
 /* finish.c: orderly end of the lanes before a kernel close; no locks held */
 void sl_sock_finish(struct sl_sock *s, int fd);
@@ -105,6 +113,27 @@ void sl_offer_gone(const struct sl_sock *s);
 bool sl_offer_stale(const struct sl_sock *s); /* offered to a broker that is gone */
 void sl_offer_fork_child(void);
 void sl_offer_connect(void);
+
+/*
+ * Asking the broker once more for the segment and side page of a live pair, by possession (SL_OFFER_REATTACH), on a
+ * connection of its own and waiting for the answer, one second at most. Return: 0 or -errno.
+ */
+struct sl_fetched {
+	int fd[2]; /* segment, side page; close-on-exec */
+	uint64_t pair;
+	uint32_t side;
+};
+int sl_offer_fetch_open(void);
+int sl_offer_fetch(int conn, int fd, struct sl_fetched *f);
+
+/* fork.c: one more process holds this end; both locks held. Return: 0, -ENOMEM. */
+int sl_side_share(struct sl_sock *s);
+
+/*
+ * handover.c: back to TCP, for a process without this library that is about to get the socket; what this end has
+ * not read reaches it by TCP. No locks held. Return: 0; -EBUSY that is not possible.
+ */
+int sl_handover(struct sl_sock *s, int fd, enum sl_reason why);
 
 /* wait.c: 0 look again; -errno of the wait (EINTR, EAGAIN for a timeout) */
 int sl_wait_in(struct sl_sock *s, int fd);

@@ -52,8 +52,8 @@ static void consider(struct sl_sock *s, int fd)
 	}
 	if (state != SL_OFFER_NONE || !worth_it(s))
 		return;
-	if (atomic_load(&s->side->holders) > 1) {
-		sl_stat_reason(s, SL_WHY_SHARED);
+	if (atomic_load(&s->side->holders) > 1 || s->side->foreign) {
+		sl_stat_reason(s, s->side->foreign ? SL_WHY_EXECED : SL_WHY_SHARED);
 		return;
 	}
 	if (s->connecting) {
@@ -231,7 +231,9 @@ static void after(struct sl_sock *s, int fd)
 		if (how)
 			sl_rx_release(s, how);
 	}
-	if (sl_unlikely(sd->left && sd->tx.state != SL_TX_DONE)) {
+	if (sl_unlikely(sd->tx.state == SL_TX_BACK))
+		sl_answer(s, fd);
+	if (sl_unlikely(sd->left && sd->tx.state < SL_TX_BACK)) {
 		how = sl_both_take(s);
 		if (how) {
 			(void)sl_leave_locked(s, fd, SL_WHY_PEER_LEFT);
@@ -361,6 +363,8 @@ static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_
 		}
 		if (n < 0 && n != -EAGAIN)
 			break;
+		if (sl_unlikely(sl_tx_hint(&s->link)))
+			sl_answer(s, fd);
 		if (nonblocking(s, flags)) {
 			if (n == -EAGAIN && sl_look_kernel(s, fd))
 				continue;

@@ -10,6 +10,7 @@
  * An offer's id is its socket's index and a generation, so an answer for a socket that has been closed since
  * finds nobody.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -404,4 +405,65 @@ void sl_offer_fork_child(void)
 void sl_sock_credentials(void)
 {
 	sl_offer_connect();
+}
+
+/* --- asking for a live pair again, on a connection of its own --- */
+
+#define FETCH_MS 1000
+
+int sl_offer_fetch_open(void)
+{
+	struct sl_msg hello = {.type = SL_MSG_HELLO, .arg = SL_MSG_VERSION};
+	int conn = connect_any(), rc;
+
+	if (conn < 0)
+		return conn;
+	rc = sl_msg_send(conn, &hello, NULL, 0);
+	if (rc == 0)
+		return conn;
+	sl_sys_close(conn);
+	return rc;
+}
+
+/* Return: 1 a message; 0 none in time; -errno. */
+static int next_message(int conn, struct sl_msg *m, int fds[SL_MSG_FDS], uint64_t until_ns)
+{
+	struct pollfd p = {.fd = conn, .events = POLLIN};
+	uint64_t now;
+	int rc;
+
+	for (;;) {
+		rc = sl_msg_recv(conn, m, fds);
+		if (rc != -EAGAIN)
+			return rc;
+		now = sl_now_ns();
+		if (now >= until_ns)
+			return 0;
+		(void)sl_sys(SYS_poll, &p, 1, (until_ns - now) / 1000000 + 1);
+	}
+}
+
+int sl_offer_fetch(int conn, int fd, struct sl_fetched *f)
+{
+	struct sl_msg m = {.type = SL_MSG_OFFER, .flags = SL_OFFER_REATTACH, .id = 1};
+	uint64_t until = sl_now_ns() + FETCH_MS * 1000000ull;
+	unsigned i;
+	int rc;
+
+	rc = sl_msg_send(conn, &m, &fd, 1);
+	if (rc < 0)
+		return rc;
+	while ((rc = next_message(conn, &m, f->fd, until)) > 0) {
+		if (m.type == SL_MSG_PAIRED && f->fd[0] >= 0 && f->fd[1] >= 0) {
+			f->pair = m.pair;
+			f->side = m.side & 1;
+			return 0;
+		}
+		for (i = 0; i < SL_MSG_FDS; i++)
+			if (f->fd[i] >= 0)
+				sl_sys_close(f->fd[i]);
+		if (m.type == SL_MSG_REFUSED || (m.type == SL_MSG_WELCOME && m.arg != SL_MSG_VERSION))
+			return -EPERM;
+	}
+	return rc < 0 ? rc : -ETIMEDOUT;
 }

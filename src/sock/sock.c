@@ -74,6 +74,24 @@ void sl_sock_track(int fd, bool connecting)
 	drop_entry(old, fd);
 }
 
+/* One more number for a socket that an exec has left us; the reference is the entry's. */
+bool sl_sock_enter(struct sl_sock *s, int fd)
+{
+	uintptr_t old;
+
+	if ((unsigned)fd >= SL_FD_MAX)
+		return false;
+	atomic_fetch_add(&s->refs, 1);
+	old = sl_fdtab_swap(fd, (uintptr_t)s);
+	if (old == UINTPTR_MAX) {
+		sl_sock_put(s);
+		return false;
+	}
+	drop_entry(old, fd);
+	atomic_fetch_add(&s->nfds, 1);
+	return true;
+}
+
 void sl_sock_connected(int fd)
 {
 	struct sl_sock *s = sl_env.promote_calls == 0 ? sl_sock_get(fd) : NULL;
@@ -167,7 +185,7 @@ int sl_sock_shutdown(struct sl_sock *s, int fd, int how)
 			(void)sl_rx_close(&s->link, &ring);
 			if (ring)
 				(void)sl_tx_bell(&s->link, fd);
-			(void)sl_tx_fin(&s->link);
+			(void)sl_tx_fin(&s->link, fd);
 			sl_stat_reason(s, SL_WHY_HALF_CLOSED);
 			if (sl_sock_hooks.kick)
 				sl_sock_hooks.kick(s);

@@ -70,6 +70,7 @@ struct sl_sock {
 	bool connecting;
 	bool oob;     /* urgent data was used */
 	bool forking; /* fork has taken its locks */
+	bool heir;    /* a program that is being executed inherits it */
 	uint32_t full_seq;    /* times the program was told that there is no room */
 	bool native_full;     /* by the kernel, in its last native send */
 	uint64_t kernel_look; /* ticks: when the kernel was last asked about FIN */
@@ -273,7 +274,7 @@ uint32_t sl_offer_generation(void); /* which connection to the broker this is */
 
 extern struct sl_stat_hdr_shm *sl_stat_page; /* NULL until something is tracked */
 
-/* --- processes (fork.c, exec.c) --- */
+/* --- processes (fork.c; exec and posix_spawn: inherit.h) --- */
 
 /** sl_sock_fork_prepare() / _parent() / _child() - around fork, in this order */
 void sl_sock_fork_prepare(void);
@@ -281,11 +282,10 @@ void sl_sock_fork_parent(bool failed);
 void sl_sock_fork_child(void);
 
 /**
- * sl_sock_exec() - about to exec: promoted connections that the new program inherits go back to TCP
- * sl_sock_exec_failed() - it did not happen
+ * sl_sock_pass() - @fd is about to be passed to another process (SCM_RIGHTS): TCP from now on, with what has
+ * not been read
  */
-void sl_sock_exec(void);
-void sl_sock_exec_failed(void);
+void sl_sock_pass(struct sl_sock *s, int fd);
 
 /** sl_sock_credentials() - about to change the user: connect to the broker while it still knows us */
 void sl_sock_credentials(void);

@@ -38,7 +38,7 @@ static bool in_ready(struct sl_sock *s, int fd)
 {
 	struct sl_side_shm *sd = s->side;
 
-	if (sl_rx_hint(&s->link) || sd->kfin || sd->err || sd->rx.fin || sd->dead)
+	if (sl_rx_hint(&s->link) || sl_tx_closed(&s->link) || sd->kfin || sd->err || sd->rx.fin || sd->dead)
 		return true;
 	if (sl_rx_memory(&s->link))
 		return false;
@@ -186,7 +186,7 @@ static bool spin_in(struct sl_sock *s, struct sl_spinning *sp)
 
 int sl_wait_in(struct sl_sock *s, int fd)
 {
-	bool ring = false, kicked = false, busy, ready;
+	bool ring = false, kicked = false, busy, ready, again;
 	struct sl_spinning sp;
 	int how, rc;
 
@@ -219,9 +219,10 @@ int sl_wait_in(struct sl_sock *s, int fd)
 		return 0;
 	s->stat->rx.sleeps++;
 	sl_stat_page->wakeups++;
-	rc = busy ? sleep_edge(s, fd, 10, NULL) : sleep_on(s, fd);
+	again = s->side->tx.state == SL_TX_BACK; /* nobody wakes us to send the rest */
+	rc = busy || again ? sleep_edge(s, fd, 10, NULL) : sleep_on(s, fd);
 	sl_spin_done(&sp, true);
-	return busy && rc == -EAGAIN ? 0 : rc;
+	return (busy || again) && rc == -EAGAIN ? 0 : rc;
 }
 
 /* --- waiting for room --- */

@@ -153,7 +153,7 @@ static void call(struct sl_link *l, struct input *in, unsigned what)
 		check(sl_rx_close(l, &ring), 0);
 		break;
 	case 8:
-		check(sl_tx_fin(l), 0);
+		check(sl_tx_fin(l, fd[0]), 0);
 		break;
 	case 9:
 		(void)sl_ring_want(&l->out, &l->side->tx.ring, take(in, 2));

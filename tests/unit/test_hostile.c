@@ -307,8 +307,8 @@ static void all_ends(const char *name)
 	expect_one_of(name, "leave", sl_link_leave(l, victim->fd));
 	expect_one_of(name, "close", sl_rx_close(l, &ring));
 	all_calls(name);
-	expect_one_of(name, "fin", sl_tx_fin(l));
-	expect_one_of(name, "end", sl_tx_end(l));
+	expect_one_of(name, "fin", sl_tx_fin(l, victim->fd));
+	expect_one_of(name, "end", sl_tx_end(l, victim->fd));
 	all_calls(name);
 }
 

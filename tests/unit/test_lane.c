@@ -122,8 +122,8 @@ static void test_end(void **state)
 		warm_up(&c);
 		assert_int_equal(sl_rx_arm(&c.e[1].link, &ring), 0);
 		assert_int_equal(lane_send(&c.e[0], 50), 50);
-		assert_int_equal(sl_tx_end(&c.e[0].link), 0);
-		assert_int_equal(sl_tx_end(&c.e[0].link), 0);
+		assert_int_equal(sl_tx_end(&c.e[0].link, c.e[0].fd), 0);
+		assert_int_equal(sl_tx_end(&c.e[0].link, c.e[0].fd), 0);
 		assert_int_equal(lane_send(&c.e[0], 70), 70);
 		assert_true(readable(c.e[1].fd));
 		if (drain) /* the 70 bytes stay, though END has not been read yet */
@@ -163,6 +163,119 @@ static void test_closed(void **state)
 	conn_close(&c);
 }
 
+/* What the next owner of the socket reads: TCP, and nothing else. */
+static void stranger_reads(struct end *e, size_t len)
+{
+	static uint8_t buf[64 << 10];
+	size_t got = 0;
+	ssize_t n;
+
+	while (got < len) {
+		n = recv(e->fd, buf + got, len - got, 0);
+		assert_true(n > 0);
+		got += (size_t)n;
+	}
+	assert_true(stream_is(buf, e->rcvd, len));
+	assert_int_equal(recv(e->fd, buf, 1, MSG_DONTWAIT), -1);
+	e->rcvd += len;
+}
+
+/* The reader leaves in the middle of a record: the rest comes again over TCP, and the bells are gone. */
+static void test_give_back(void **state)
+{
+	size_t taken;
+	bool ring = false, asleep;
+	struct conn c;
+	uint8_t byte;
+
+	(void)state;
+	for (taken = 0; taken <= 120; taken += 20) {
+		asleep = taken % 40 == 0;
+		warm_up(&c);
+		if (asleep)
+			assert_int_equal(sl_rx_arm(&c.e[1].link, &ring), 0);
+		assert_int_equal(lane_send(&c.e[0], 50), 50);
+		assert_int_equal(lane_send(&c.e[0], 70), 70);
+		assert_int_equal(queued(&c.e[1]), asleep);
+		lane_recv_all(&c.e[1], taken);
+		assert_int_equal(sl_link_give_back(&c.e[1].link, c.e[1].fd), 0);
+		assert_true(readable(c.e[0].fd)); /* rung, though it has not armed */
+		assert_int_equal(sl_link_given(&c.e[1].link, c.e[1].fd, true), 0);
+		assert_true(sl_tx_hint(&c.e[0].link));
+		if (taken == 20) /* met by a send, which goes behind */
+			assert_int_equal(lane_send(&c.e[0], 30), 30);
+		assert_int_equal(sl_tx_answer(&c.e[0].link, c.e[0].fd), 0);
+		assert_int_equal(c.e[0].side.tx.state, SL_TX_DONE);
+		assert_int_equal(sl_link_given(&c.e[1].link, c.e[1].fd, true), 1);
+		assert_int_equal(sl_tx_end(&c.e[1].link, c.e[1].fd), 0);
+		if (taken != 20)
+			assert_int_equal(lane_send(&c.e[0], 30), 30);
+		stranger_reads(&c.e[1], c.e[0].sent - c.e[1].rcvd);
+		/* The other way: what it writes. */
+		stream_fill(&byte, c.e[0].rcvd, 1);
+		assert_int_equal(write(c.e[1].fd, &byte, 1), 1);
+		lane_recv_all(&c.e[0], 1);
+		conn_close(&c);
+	}
+}
+
+/* More than the kernel takes at once: calls go on with it, and nothing overtakes it. */
+static void test_give_back_much(void **state)
+{
+	struct conn c;
+	size_t left;
+	ssize_t n;
+
+	(void)state;
+	conn_open(&c, 256 << 10, 4608, 4608);
+	attach(&c, 0);
+	attach(&c, 1);
+	assert_int_equal(sl_tx_start(&c.e[0].link, c.e[0].fd), 1);
+	assert_int_equal(sl_tx_start(&c.e[1].link, c.e[1].fd), 1);
+	while (lane_send(&c.e[0], 60000) > 0)
+		;
+	lane_recv_all(&c.e[1], 1000);
+	assert_int_equal(sl_link_give_back(&c.e[1].link, c.e[1].fd), 0);
+	assert_int_equal(sl_tx_answer(&c.e[0].link, c.e[0].fd), -EAGAIN);
+	assert_int_equal(sl_link_given(&c.e[1].link, c.e[1].fd, true), 1);
+	assert_int_equal(lane_send(&c.e[0], 10), -EAGAIN);
+	for (left = c.e[0].sent - c.e[1].rcvd; left; left -= (size_t)n) {
+		static uint8_t buf[4096];
+
+		n = recv(c.e[1].fd, buf, sizeof(buf), 0);
+		assert_true(n > 0 && stream_is(buf, c.e[1].rcvd, (size_t)n));
+		c.e[1].rcvd += (uint64_t)n;
+		(void)sl_tx_answer(&c.e[0].link, c.e[0].fd);
+	}
+	assert_int_equal(lane_send(&c.e[0], 10), 10);
+	stranger_reads(&c.e[1], 10);
+	conn_close(&c);
+}
+
+/* What cannot be given back is left as it is. */
+static void test_give_back_late(void **state)
+{
+	struct conn c;
+
+	(void)state;
+	warm_up(&c);
+	assert_int_equal(lane_send(&c.e[0], 50), 50);
+	assert_int_equal(sl_tx_fin(&c.e[0].link, c.e[0].fd), 0);
+	assert_int_equal(sl_link_give_back(&c.e[1].link, c.e[1].fd), -EBUSY);
+	lane_recv_all(&c.e[1], 50);
+	assert_int_equal(lane_recv(&c.e[1], 1, 0), 0);
+	conn_close(&c);
+	/* Bells behind bytes that the program has not read. */
+	conn_open(&c, SL_RING_LEN_MIN, 0, 0);
+	attach(&c, 0);
+	assert_int_equal(lane_send(&c.e[0], 20), 20);
+	attach(&c, 1);
+	assert_int_equal(lane_send(&c.e[0], 30), 30);
+	assert_int_equal(sl_link_give_back(&c.e[1].link, c.e[1].fd), -EBUSY);
+	lane_recv_all(&c.e[1], 50);
+	conn_close(&c);
+}
+
 /* FIN: what is before it, then end of file for ever, without asking the kernel. */
 static void test_fin(void **state)
 {
@@ -171,8 +284,8 @@ static void test_fin(void **state)
 	(void)state;
 	warm_up(&c);
 	assert_int_equal(lane_send(&c.e[0], 50), 50);
-	assert_int_equal(sl_tx_fin(&c.e[0].link), 0);
-	assert_int_equal(sl_tx_fin(&c.e[0].link), 0);
+	assert_int_equal(sl_tx_fin(&c.e[0].link, c.e[0].fd), 0);
+	assert_int_equal(sl_tx_fin(&c.e[0].link, c.e[0].fd), 0);
 	assert_int_equal(lane_recv(&c.e[1], 1000, MSG_PEEK), 50);
 	lane_recv_all(&c.e[1], 50);
 	assert_int_equal(lane_recv(&c.e[1], 1000, MSG_PEEK), 0);
@@ -198,7 +311,7 @@ static void test_fin_before_start(void **state)
 	conn_open(&c, SL_RING_LEN_MIN, 0, 0);
 	attach(&c, 0);
 	assert_int_equal(lane_send(&c.e[0], 50), 50);
-	assert_int_equal(sl_tx_fin(&c.e[0].link), 0);
+	assert_int_equal(sl_tx_fin(&c.e[0].link, c.e[0].fd), 0);
 	attach(&c, 1);
 	assert_int_equal(shutdown(c.e[0].fd, SHUT_WR), 0);
 	lane_recv_all(&c.e[1], 50);
@@ -302,7 +415,7 @@ static void test_peek_discard(void **state)
 	assert_int_equal(lane_recv(&c.e[1], 1000, MSG_PEEK), 90);
 	assert_int_equal(sl_rx_recv(&c.e[1].link, c.e[1].fd, &sink, 70, 0, &ring), 70);
 	c.e[1].rcvd += 70;
-	assert_int_equal(sl_tx_end(&c.e[0].link), 0);
+	assert_int_equal(sl_tx_end(&c.e[0].link, c.e[0].fd), 0);
 	assert_int_equal(lane_send(&c.e[0], 40), 40);
 	assert_int_equal(lane_recv(&c.e[1], 1000, MSG_PEEK), 60);
 	lane_recv_all(&c.e[1], 60);
@@ -317,6 +430,9 @@ int main(void)
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_closed),
+		cmocka_unit_test(test_give_back),
+		cmocka_unit_test(test_give_back_much),
+		cmocka_unit_test(test_give_back_late),
 		cmocka_unit_test(test_fin),
 		cmocka_unit_test(test_fin_before_start),
 		cmocka_unit_test(test_leave),

@@ -411,7 +411,7 @@ static void shut(struct play *p, struct actor *a)
 		assert_int_equal(sl_rx_close(&e->link, &ring), 0);
 		if (ring)
 			(void)sl_tx_bell(&e->link, e->fd);
-		assert_int_equal(sl_tx_fin(&e->link), 0);
+		assert_int_equal(sl_tx_fin(&e->link, e->fd), 0);
 	}
 	e->side.tx.fin = 1;
 	a->fin = true;

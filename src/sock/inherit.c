@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* inherit.c - see inherit.h */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "heirs.h"
+#include "internal.h"
+#include "log.h"
+#include "sys.h"
+#include "target.h"
+
+#define VERSION	   1
+#define STDIO_MAX  2
+#define HIGH	   1000 /* where descriptors of ours go, if they can */
+#define ENTRY_LEN  120	/* of the variable: seven numbers of a connection */
+#define NUMBER_LEN 12	/* and each of its descriptors */
+
+/* --- before: what stays promoted, what goes back --- */
+
+static size_t count_env(char *const *envp)
+{
+	size_t n = 0;
+
+	while (envp && envp[n])
+		n++;
+	return n;
+}
+
+/* One mapping for all: heirs, descriptors kept, the environment's array, the variable. */
+static int make_room(struct sl_exec *e, unsigned max)
+{
+	size_t env = (count_env(e->envp) + 2) * sizeof(char *), heirs = max * sizeof(struct sl_heir);
+	size_t kept = 2 * max * sizeof(int);
+	char *p;
+
+	e->mem_len = env + heirs + kept + max * (ENTRY_LEN + NUMBER_LEN) + 64;
+	p = mmap(NULL, e->mem_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	e->mem = p;
+	e->heirs = (void *)(p + env);
+	e->kept = (void *)(p + env + heirs);
+	e->text = e->text_end = p + env + heirs + kept;
+	return 0;
+}
+
+/* A number for it in the new program, out of the way. */
+static int keep_open(struct sl_exec *e, int fd)
+{
+	int n = sl_sys_fcntl(fd, F_DUPFD, HIGH);
+
+	if (n < 0)
+		n = sl_sys_fcntl(fd, F_DUPFD, STDIO_MAX + 1);
+	sl_sys_close(fd);
+	if (n >= 0)
+		e->kept[e->nkept++] = n;
+	return n;
+}
+
+static bool uses_stdio(const struct sl_exec *e, const struct sl_sock *s)
+{
+	unsigned i;
+
+	for (i = 0; i < e->n; i++)
+		if (e->heirs[i].s == s && e->heirs[i].fd <= STDIO_MAX)
+			return true;
+	return false;
+}
+
+static void write_entry(struct sl_exec *e, const struct sl_sock *s, const struct sl_fetched *f,
+			const int kept[2])
+{
+	const char *sep = "=";
+	unsigned i;
+
+	if (e->text_end == e->text)
+		e->text_end += sprintf(e->text, "%s=%d", SL_INHERIT_VAR, VERSION);
+	e->text_end += sprintf(e->text_end, ";%d:%d:%u:%llu:%d:%d:%d", kept[0], kept[1],
+			       f->side, (unsigned long long)f->pair, s->nodelay, s->cork, s->lowat);
+	for (i = 0; i < e->n; i++) {
+		if (e->heirs[i].s != s)
+			continue;
+		e->text_end += sprintf(e->text_end, "%s%d", sep, e->heirs[i].fd);
+		sep = ",";
+	}
+}
+
+/* Keep a promoted connection so. Return: 0; < 0: the broker does not know it, or there is no room. */
+static int keep(struct sl_exec *e, struct sl_sock *s, int conn)
+{
+	struct sl_fetched f;
+	int kept[2], how, rc;
+
+	rc = sl_offer_fetch(conn, s->fd, &f);
+	if (rc < 0)
+		return rc;
+	kept[0] = keep_open(e, f.fd[0]);
+	kept[1] = keep_open(e, f.fd[1]);
+	if (kept[0] < 0 || kept[1] < 0)
+		return -EMFILE;
+	how = sl_both_take(s);
+	if (!how)
+		return -EDEADLK;
+	/* It may have been detached meanwhile: then this is another segment, or none. */
+	rc = sl_sock_attached(s) && f.pair == s->pair ? 0 : -ESTALE;
+	if (rc == 0 && e->spawn)
+		rc = sl_side_share(s);
+	/* sl_side_share() may just have made the lock that @how tells of: release as taken. */
+	sl_both_release(s, how);
+	if (rc == 0)
+		write_entry(e, s, &f, kept);
+	return rc;
+}
+
+static void give_up(struct sl_exec *e, struct sl_sock *s)
+{
+	int how;
+
+	if (sl_sock_attached(s)) {
+		(void)sl_handover(s, s->fd, SL_WHY_EXECED);
+	} else if (atomic_load(&s->offer) == SL_OFFER_OUT || atomic_load(&s->offer) == SL_OFFER_PAIRED) {
+		sl_offer_withdraw(s);
+		atomic_store(&s->offer, SL_OFFER_NONE);
+	}
+	how = sl_both_take(s);
+	if (!how)
+		return;
+	s->side->foreign = 1;
+	if (!e->spawn)
+		atomic_fetch_sub(&s->side->holders, 1);
+	sl_both_release(s, how);
+}
+
+static bool first_of(const struct sl_exec *e, unsigned i)
+{
+	unsigned j;
+
+	for (j = 0; j < i; j++)
+		if (e->heirs[j].s == e->heirs[i].s)
+			return false;
+	return true;
+}
+
+static bool any_attached(const struct sl_exec *e)
+{
+	unsigned i;
+
+	for (i = 0; i < e->n; i++)
+		if (sl_sock_attached(e->heirs[i].s))
+			return true;
+	return false;
+}
+
+static void decide(struct sl_exec *e)
+{
+	bool under = e->adds && any_attached(e) &&
+		     sl_target_under(e->dir, e->path, e->flags, e->envp);
+	int conn = under ? sl_offer_fetch_open() : -1;
+	struct sl_sock *s;
+	unsigned i;
+
+	for (i = 0; i < e->n; i++) {
+		s = e->heirs[i].s;
+		if (!first_of(e, i))
+			continue;
+		s->heir = true;
+		if (conn < 0 || !sl_sock_attached(s) || uses_stdio(e, s) || keep(e, s, conn) < 0)
+			give_up(e, s);
+	}
+	if (conn >= 0)
+		sl_sys_close(conn);
+}
+
+/* The environment with the variable, and without one that is there already. */
+static void set_variable(struct sl_exec *e)
+{
+	static const char name[] = SL_INHERIT_VAR "=";
+	char **env = e->mem;
+	size_t i, n = 0;
+
+	if (e->text_end == e->text)
+		return;
+	for (i = 0; e->envp && e->envp[i]; i++)
+		if (strncmp(e->envp[i], name, sizeof(name) - 1) != 0)
+			env[n++] = e->envp[i];
+	env[n++] = e->text;
+	env[n] = NULL;
+	e->envp = env;
+}
+
+static void forget(struct sl_exec *e)
+{
+	unsigned i;
+
+	for (i = 0; i < e->nkept; i++)
+		sl_sys_close(e->kept[i]);
+	for (i = 0; i < e->n; i++) {
+		e->heirs[i].s->heir = false;
+		sl_sock_put(e->heirs[i].s);
+	}
+	e->n = e->nkept = 0;
+	if (e->mem)
+		(void)munmap(e->mem, e->mem_len);
+	e->mem = NULL;
+}
+
+/* Connections that close on exec lose this holder; @up: they do not. */
+static void closed_ones(int up)
+{
+	struct sl_sock *s;
+	unsigned i;
+
+	for (i = 0; (s = sl_pool_at(i)); i++) {
+		if (!atomic_load(&s->refs) || !s->stat || s->fd < 0 || s->heir || !s->side->shared)
+			continue;
+		if (up)
+			atomic_fetch_add(&s->side->holders, 1);
+		else
+			atomic_fetch_sub(&s->side->holders, 1);
+	}
+}
+
+void sl_exec_begin(struct sl_exec *e)
+{
+	unsigned max = sl_heirs_max(NULL);
+
+	e->spawn = false;
+	e->adds = true;
+	e->n = e->nkept = 0;
+	e->mem = NULL;
+	if (max && make_room(e, max) == 0) {
+		e->n = sl_heirs_exec(e->heirs);
+		decide(e);
+		set_variable(e);
+	}
+	closed_ones(0);
+}
+
+/* Those that were kept are as they were. Those given up are on TCP, and this process holds them again. */
+void sl_exec_failed(struct sl_exec *e)
+{
+	struct sl_sock *s;
+	unsigned i;
+
+	closed_ones(1);
+	for (i = 0; i < e->n; i++) {
+		s = e->heirs[i].s;
+		if (!first_of(e, i) || !s->side->foreign)
+			continue;
+		s->side->foreign = 0;
+		atomic_fetch_add(&s->side->holders, 1);
+	}
+	forget(e);
+}
+
+void sl_spawn_begin(struct sl_exec *e, const posix_spawn_file_actions_t *actions)
+{
+	unsigned max = sl_heirs_max(actions);
+
+	e->spawn = true;
+	e->n = e->nkept = 0;
+	e->mem = NULL;
+	if (!max || make_room(e, max) < 0)
+		return;
+	e->n = sl_heirs_spawn(e->heirs, actions, &e->adds);
+	decide(e);
+	set_variable(e);
+}
+
+void sl_spawn_end(struct sl_exec *e, bool failed)
+{
+	struct sl_sock *s;
+	unsigned i;
+
+	for (i = 0; failed && i < e->n; i++) {
+		s = e->heirs[i].s;
+		if (!first_of(e, i))
+			continue;
+		if (s->side->foreign)
+			s->side->foreign = 0;
+		else
+			atomic_fetch_sub(&s->side->holders, 1);
+	}
+	forget(e);
+}
+
+/* --- after: in the new program --- */
+
+struct entry {
+	int seg_fd, side_fd, nodelay, cork, lowat;
+	unsigned side;
+	unsigned long long pair;
+};
+
+static bool inode_is(int fd, uint64_t ino, off_t len)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && (!ino || st.st_ino == ino) && (!len || st.st_size == len);
+}
+
+static bool cookie_is(int fd, uint64_t cookie)
+{
+	uint64_t mine = 0;
+	socklen_t len = sizeof(mine);
+
+	return sl_sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &mine, &len) == 0 && mine == cookie;
+}
+
+static struct sl_side_shm *map_side(const struct entry *en)
+{
+	const int sealed = F_SEAL_SHRINK | F_SEAL_GROW;
+	int seals = sl_sys_fcntl(en->side_fd, F_GET_SEALS, 0);
+	struct sl_side_shm *side;
+
+	if (seals < 0 || (seals & sealed) != sealed || !inode_is(en->side_fd, 0, SL_SIDE_LEN))
+		return NULL;
+	side = sl_map_shared(en->side_fd, SL_SIDE_LEN);
+	if (side && !inode_is(en->seg_fd, side->seg_ino, 0)) {
+		sl_map_retire(side, SL_SIDE_LEN);
+		side = NULL;
+	}
+	return side;
+}
+
+static struct sl_sock *attach(const struct entry *en)
+{
+	struct sl_side_shm *side = map_side(en);
+	struct sl_sock *s = NULL;
+	struct sl_seg seg;
+
+	if (!side)
+		return NULL;
+	if (sl_seg_attach(&seg, en->seg_fd, en->side) < 0)
+		goto retire;
+	s = sl_pool_get();
+	if (!s)
+		goto detach;
+	s->side = side;
+	s->pair = en->pair;
+	s->pair_side = en->side;
+	s->nodelay = en->nodelay;
+	s->cork = en->cork;
+	s->lowat = en->lowat;
+	s->nfds = 0;
+	sl_link_init(&s->link, &seg, side, s->stat);
+	return s;
+detach:
+	sl_seg_detach(&seg);
+retire:
+	sl_map_retire(side, SL_SIDE_LEN);
+	return NULL;
+}
+
+/* The threads that slept or waited on it are gone with the old program. */
+static void take_over(struct sl_sock *s, int fd)
+{
+	struct sl_seg_side_shm *me = &s->link.seg.shm->side[s->pair_side];
+
+	if (atomic_load(&s->side->holders) < 2)
+		s->side->rx.sleepers = s->side->tx.waiters = 0;
+	me->pid = (uint32_t)getpid();
+	memcpy(me->program, sl_stat_program, sizeof(me->program));
+	sl_sock_inherited(s, fd);
+}
+
+/* "FD,FD...": return the first that is this socket's, all are entered into the table. */
+static int enter(struct sl_sock *s, char *list)
+{
+	int fd, first = -1;
+
+	for (;;) {
+		fd = (int)strtol(list, &list, 10);
+		if (cookie_is(fd, s->side->cookie) && sl_sock_enter(s, fd) && first < 0)
+			first = fd;
+		if (*list++ != ',')
+			return first;
+	}
+}
+
+static void reset(char *list)
+{
+	static const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	int fd = (int)strtol(list, NULL, 10);
+
+	sl_log("an inherited connection is lost: its segment cannot be attached");
+	(void)sl_sys(SYS_connect, fd, &none, sizeof(none));
+}
+
+static void adopt(char *text)
+{
+	struct entry en;
+	struct sl_sock *s;
+	char *list = strchr(text, '=');
+	int fd;
+
+	if (!list || sscanf(text, "%d:%d:%u:%llu:%d:%d:%d=", &en.seg_fd, &en.side_fd, &en.side,
+			    &en.pair, &en.nodelay, &en.cork, &en.lowat) != 7 ||
+	    en.side > 1)
+		return;
+	s = attach(&en);
+	if (s) {
+		fd = enter(s, list + 1);
+		if (fd >= 0)
+			take_over(s, fd);
+		else
+			sl_seg_detach(&s->link.seg);
+		sl_sock_put(s);
+	} else if (inode_is(en.side_fd, 0, SL_SIDE_LEN)) {
+		reset(list + 1);
+	}
+	sl_sys_close(en.seg_fd);
+	sl_sys_close(en.side_fd);
+}
+
+/* Out of the array itself, which libc and the program will use. */
+static char *take_variable(char **envp)
+{
+	static const char name[] = SL_INHERIT_VAR "=";
+	char *found = NULL;
+	size_t i, n = 0;
+
+	for (i = 0; envp && envp[i]; i++) {
+		if (strncmp(envp[i], name, sizeof(name) - 1) != 0)
+			envp[n++] = envp[i];
+		else
+			found = envp[i] + sizeof(name) - 1;
+	}
+	if (found)
+		envp[n] = NULL;
+	return found;
+}
+
+void sl_inherit_adopt(char **envp)
+{
+	char *text = take_variable(envp), *next;
+
+	if (!text || getauxval(AT_SECURE) || strtol(text, &text, 10) != VERSION || *text != ';')
+		return;
+	for (text++; text; text = next) {
+		next = strchr(text, ';');
+		if (next)
+			*next++ = '\0';
+		adopt(text);
+	}
+}
