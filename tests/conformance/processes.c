@@ -500,6 +500,176 @@ static void exec_fails(struct pair *p)
 	GOES_ON;
 }
 
+/* --- what is unread goes to another program --- */
+
+/* How a connection gets there, and what the other end does meanwhile. */
+struct hand {
+	int at;	      /* descriptor in the program; -1: passed by SCM_RIGHTS */
+	int how;      /* UNDER, PLAIN */
+	long unread;  /* bytes that B has sent, */
+	long taken;   /* and how many of them A has taken: within a record */
+	enum op wait; /* B: RECVALL, POLL, EPWAIT; END: it does nothing */
+	bool alone;   /* A is closed in the process that has it now, before */
+	long sndbuf;  /* of B, or 0 */
+};
+
+#define MORE 100
+#define LAST 5
+
+static void child_args(const struct pair *p, const struct hand *h, int fd, char *args[10], char buf[5][24])
+{
+	const long num[5] = {fd, h->unread - h->taken, (long)p->a.got, (long)p->a.sent, p->b.dir};
+	int i;
+
+	args[0] = (char *)(uintptr_t) "conform";
+	args[1] = (char *)(uintptr_t) "--child";
+	args[2] = (char *)(uintptr_t)(h->at < 0 ? "heir-passed" : "heir");
+	for (i = 0; i < 5; i++) {
+		snprintf(buf[i], 24, "%ld", num[i]);
+		args[3 + i] = buf[i];
+	}
+	args[8] = NULL;
+}
+
+static void b_waits(struct pair *p, const struct hand *h)
+{
+	long n = h->unread - h->taken + MORE;
+
+	if (h->wait == RECVALL)
+		take(p, B_BG, RECVALL, n, 0, 0);
+	else if (h->wait == POLL)
+		take(p, B_BG, POLL, POLLIN, 5000, 0);
+	else if (h->wait == EPWAIT)
+		take(p, B_BG, EPWAIT, 5000, 0, 0);
+	if (h->wait != END)
+		pause_ms(30);
+}
+
+static void pass(int unix_fd, int fd);
+
+/* The program takes the rest, sends as much and MORE, takes MORE, sends LAST. */
+static void hand_on(struct pair *p, const struct hand *h)
+{
+	long rest = h->unread - h->taken;
+	int sync[2], ux[2], pid, fd = p->a.fd;
+	char buf[5][24], *args[10], c;
+
+	if (pipe(sync) || socketpair(AF_UNIX, SOCK_STREAM, 0, ux))
+		abort();
+	if (h->sndbuf)
+		take(p, B, SETOPT, SOL_SOCKET, SO_SNDBUF, h->sndbuf);
+	if (h->wait == EPWAIT)
+		take(p, B, EPADD, EPOLLIN, 0, 0);
+	if (h->unread)
+		take(p, B, SENDALL, h->unread, 0, 0);
+	if (h->unread)
+		take(p, A, UNREAD, h->unread, 0, 0);
+	if (h->taken)
+		take(p, A, RECV, h->taken, 0, 0);
+	child_args(p, h, h->at < 0 ? ux[1] : h->at, args, buf);
+	pid = fork();
+	if (!pid) {
+		close(sync[1]);
+		if (read(sync[0], &c, 1) != 0)
+			_exit(1);
+		if (h->at < 0)
+			close(fd);
+		else if (h->at != fd)
+			dup2(fd, h->at);
+		if (h->alone && h->at != fd && h->at >= 0)
+			close(fd);
+		if (h->at >= 0)
+			fcntl(h->at, F_SETFD, 0);
+		if (h->how == PLAIN)
+			unsetenv("LD_PRELOAD");
+		execv("/proc/self/exe", args);
+		_exit(127);
+	}
+	b_waits(p, h);
+	if (h->alone && h->at >= 0)
+		take(p, A, CLOSE, 0, 0, 0);
+	close(sync[0]);
+	close(sync[1]);
+	if (h->at < 0) {
+		pass(ux[0], fd);
+		take(p, A, CLOSE, 0, 0, 0);
+	}
+	if (h->wait != END)
+		take(p, B, JOIN, 0, 0, 0);
+	if (h->wait != RECVALL)
+		take(p, B, RECVALL, rest + MORE, 0, 0);
+	take(p, B, SEND, MORE, 0, 0);
+	take(p, B, RECV, LAST, MSG_WAITALL, 0);
+	ended("program", pid);
+	p->a.got += (uint64_t)rest + MORE;
+	p->a.sent += (uint64_t)rest + MORE + LAST;
+	if (h->alone || h->at < 0)
+		take(p, B, RECV, 1, 0, 0);
+	else
+		GOES_ON;
+	close(ux[0]);
+	close(ux[1]);
+}
+
+#define HAND(name, ...)                                                                            \
+	static void name(struct pair *p)                                                           \
+	{                                                                                          \
+		hand_on(p, &(const struct hand){__VA_ARGS__});                                     \
+	}
+
+HAND(hand_under, .at = 60, .how = UNDER, .unread = 30, .taken = 10)
+HAND(hand_plain, .at = 60, .how = PLAIN, .unread = 30, .taken = 10)
+HAND(hand_stdin, .at = 0, .how = UNDER, .unread = 30, .taken = 10)
+HAND(hand_under_alone, .at = 60, .how = UNDER, .unread = 30, .taken = 10, .alone = true)
+HAND(hand_plain_alone, .at = 60, .how = PLAIN, .unread = 30, .taken = 10, .alone = true)
+HAND(hand_stdin_alone, .at = 0, .how = UNDER, .unread = 30, .taken = 10, .alone = true)
+HAND(hand_none, .at = 60, .how = PLAIN, .wait = RECVALL)
+HAND(hand_none_under, .at = 60, .how = UNDER, .wait = RECVALL)
+HAND(hand_recv, .at = 60, .how = PLAIN, .unread = 30, .wait = RECVALL)
+HAND(hand_recv_under, .at = 60, .how = UNDER, .unread = 30, .wait = RECVALL, .alone = true)
+HAND(hand_poll, .at = 60, .how = PLAIN, .unread = 30, .wait = POLL)
+HAND(hand_poll_alone, .at = 0, .how = PLAIN, .unread = 30, .wait = POLL, .alone = true)
+HAND(hand_epoll, .at = 60, .how = PLAIN, .unread = 30, .taken = 29, .wait = EPWAIT)
+HAND(hand_epoll_under, .at = 60, .how = UNDER, .unread = 30, .taken = 29, .wait = EPWAIT)
+HAND(hand_much, .at = 60, .how = PLAIN, .unread = 60000, .taken = 20000, .wait = RECVALL)
+HAND(hand_much_under, .at = 60, .how = UNDER, .unread = 60000, .taken = 20000, .wait = RECVALL)
+HAND(hand_pieces, .at = 0, .how = PLAIN, .unread = 60000, .taken = 1000, .wait = RECVALL, .sndbuf = 4608)
+HAND(hand_pieces_poll, .at = 60, .how = PLAIN, .unread = 60000, .wait = POLL, .sndbuf = 4608)
+HAND(hand_pass, .at = -1, .how = UNDER, .unread = 30, .taken = 10, .wait = EPWAIT)
+HAND(hand_pass_plain, .at = -1, .how = PLAIN, .unread = 60000, .taken = 10, .wait = RECVALL)
+HAND(hand_pass_idle, .at = -1, .how = PLAIN, .unread = 30)
+
+/* Programs that libc starts: they take 10 of the unread bytes each. */
+static void libc_starts(struct pair *p)
+{
+	posix_spawn_file_actions_t fa;
+	char *args[] = {"sh", "-c", "head -c 10 <&9 >&9", NULL};
+	char line[20] = {0};
+	FILE *f;
+	int pid;
+
+	take(p, B, SEND, 40, 0, 0);
+	take(p, A, UNREAD, 40, 0, 0);
+	if (dup2(p->a.fd, 8) != 8)
+		abort();
+	take(p, B_BG, RECVALL, 20, 0, 0);
+	rec_sys("system", system("head -c 10 <&8 >&8"));
+	f = popen("head -c 10 <&8 | wc -c", "r");
+	rec("popen %s", f && fgets(line, sizeof(line), f) ? line : "?");
+	rec_sys("pclose", pclose(f));
+	posix_spawn_file_actions_init(&fa);
+	posix_spawn_file_actions_adddup2(&fa, 8, 9);
+	posix_spawn_file_actions_addclose(&fa, 8);
+	rec_ret("posix_spawn", posix_spawnp(&pid, "sh", &fa, NULL, args, environ));
+	ended("spawned", pid);
+	p->a.got += 30;
+	p->a.sent += 20;
+	close(8);
+	rec_ret("B has back", do_step(p, B, JOIN, 0, 0, 0).ret);
+	take(p, A, RECV, 10, MSG_WAITALL, 0);
+	GOES_ON;
+}
+
 /* --- passed on --- */
 
 static void pass(int unix_fd, int fd)
@@ -626,6 +796,52 @@ static int echo(int fd)
 	return n == 1 ? 0 : 6;
 }
 
+static int heir_take(int fd, long len, long pos, int dir)
+{
+	static char buf[65536];
+	ssize_t n;
+
+	for (; len > 0; len -= n, pos += n) {
+		n = read(fd, buf, len < (long)sizeof(buf) ? (size_t)len : sizeof(buf));
+		if (n <= 0)
+			return 11;
+		if (!pattern_is(buf, (size_t)n, dir, (uint64_t)pos))
+			return 12;
+	}
+	return 0;
+}
+
+static int heir_give(int fd, long len, long pos, int dir)
+{
+	static char buf[65536];
+	ssize_t n;
+
+	for (; len > 0; len -= n, pos += n) {
+		n = len < (long)sizeof(buf) ? len : (long)sizeof(buf);
+		pattern_fill(buf, (size_t)n, dir, (uint64_t)pos);
+		n = write(fd, buf, (size_t)n);
+		if (n <= 0)
+			return 13;
+	}
+	return 0;
+}
+
+/* What hand_on() expects of the program: FD REST GOT SENT DIR. */
+static int heir(int fd, char **argv)
+{
+	long rest = atol(argv[0]), got = atol(argv[1]), sent = atol(argv[2]);
+	int dir = atoi(argv[3]), rc;
+
+	rc = heir_take(fd, rest, got, dir);
+	if (!rc)
+		rc = heir_give(fd, rest + MORE, sent, 1 - dir);
+	if (!rc)
+		rc = heir_take(fd, MORE, got + rest, dir);
+	if (!rc)
+		rc = heir_give(fd, LAST, sent + rest + MORE, 1 - dir);
+	return rc;
+}
+
 int child_main(char **argv)
 {
 	if (!argv[0] || !argv[1])
@@ -634,6 +850,10 @@ int child_main(char **argv)
 		return echo(atoi(argv[1]));
 	if (!strcmp(argv[0], "passed"))
 		return echo(passed(atoi(argv[1])));
+	if (!strcmp(argv[0], "heir"))
+		return heir(atoi(argv[1]), argv + 2);
+	if (!strcmp(argv[0], "heir-passed"))
+		return heir(passed(atoi(argv[1])), argv + 2);
 	return 2;
 }
 
@@ -667,6 +887,28 @@ const struct conform_case proc_cases[] = {
 	{"exec that fails", ALL, NULL, exec_fails},
 	{"inetd", OTHER, NULL, inetd},
 	{"posix_spawn, as stdin", OTHER, NULL, spawn_stdin},
+	{"unread goes on", ALL, NULL, hand_under},
+	{"unread goes on to one without scilan", ALL, NULL, hand_plain},
+	{"unread goes on, as stdin", ALL, NULL, hand_stdin},
+	{"unread goes on, no other holder", OTHER, NULL, hand_under_alone},
+	{"unread goes on to one without scilan, no other holder", OTHER, NULL, hand_plain_alone},
+	{"unread goes on, as stdin, no other holder", OTHER, NULL, hand_stdin_alone},
+	{"goes on, peer in recv", OTHER, NULL, hand_none_under},
+	{"goes on to one without scilan, peer in recv", OTHER, NULL, hand_none},
+	{"unread goes on, peer in recv", OTHER, NULL, hand_recv_under},
+	{"unread goes on to one without scilan, peer in recv", OTHER, NULL, hand_recv},
+	{"unread goes on to one without scilan, peer in poll", OTHER, NULL, hand_poll},
+	{"unread goes on, as stdin, peer in poll", OTHER, NULL, hand_poll_alone},
+	{"unread goes on, peer in epoll", OTHER, NULL, hand_epoll_under},
+	{"unread goes on to one without scilan, peer in epoll", OTHER, NULL, hand_epoll},
+	{"much goes on", OTHER, NULL, hand_much_under},
+	{"much goes on to one without scilan", OTHER, NULL, hand_much},
+	{"much goes on through small buffers", OTHER, NULL, hand_pieces},
+	{"much goes on through small buffers, peer in poll", OTHER, NULL, hand_pieces_poll},
+	{"libc starts programs", OTHER, NULL, libc_starts},
+	{"unread is passed on, peer in epoll", OTHER, NULL, hand_pass},
+	{"much is passed on to one without scilan", OTHER, NULL, hand_pass_plain},
+	{"unread is passed on to one without scilan", OTHER, NULL, hand_pass_idle},
 	{"passed on", OTHER, NULL, pass_under},
 	{"passed on to one without scilan", OTHER, NULL, pass_plain},
 	{"passed on with unread data", OTHER, NULL, pass_unread},
