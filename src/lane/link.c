@@ -67,23 +67,37 @@ bool sl_link_finished(const struct sl_link *l)
 
 bool sl_link_unread(const struct sl_link *l)
 {
-	if (l->side->tx.state != SL_TX_MEM)
+	const struct sl_tx_side *tx = &l->side->tx;
+	uint64_t consumed;
+
+	if (tx->state == SL_TX_TCP)
 		return false;
-	return atomic_load_explicit(&l->out.ctl->consumed, memory_order_relaxed) !=
-	       l->side->tx.ring.pos;
+	consumed = atomic_load_explicit(&l->out.ctl->consumed, memory_order_relaxed);
+	return tx->state == SL_TX_MEM ? consumed != tx->ring.pos : consumed < tx->end;
 }
 
-/* The peer has published FIN: it ended in order, whatever became of bells that crossed. */
-static bool in_order(struct sl_link *l)
+static enum sl_ended peer_ended(const struct sl_link *l)
 {
-	return l->side->rx.fin || l->side->rx.ring.fin ||
-	       (sl_ring_scan(&l->in, &l->side->rx.ring) == 0 && l->side->rx.ring.fin);
+	return atomic_load_explicit(&l->seg.shm->side[1 - l->seg.side].ended, memory_order_acquire);
 }
 
-/* Whoever means a reset has closed the lane first (finish.c); a crash closes nothing. */
+/* Died, and did not mean to. Before START nothing but the kernel can know. */
 static bool crashed(const struct sl_link *l)
 {
-	return l->side->tx.state == SL_TX_MEM && !sl_ring_closed(&l->out, &l->side->tx.ring);
+	return l->side->tx.state != SL_TX_TCP && peer_ended(l) == SL_ENDED_NOT;
+}
+
+void sl_link_ends(struct sl_link *l, enum sl_ended how)
+{
+	atomic_store_explicit(&l->seg.shm->side[l->seg.side].ended, how, memory_order_release);
+}
+
+/* Nothing that we sent can lie unread but bells. */
+static bool bells_only(const struct sl_link *l)
+{
+	const struct sl_tx_side *tx = &l->side->tx;
+
+	return !sl_link_unread(l) && (tx->state == SL_TX_MEM || tx->ksent == tx->kend);
 }
 
 void sl_link_error(struct sl_link *l, int err)
@@ -94,7 +108,7 @@ void sl_link_error(struct sl_link *l, int err)
 	sd->kfin = 1;
 	if (sd->reset || sd->masked)
 		return;
-	if (err == ECONNRESET && (in_order(l) || (crashed(l) && !sl_link_unread(l))))
+	if (err == ECONNRESET && (peer_ended(l) == SL_ENDED_FIN || (crashed(l) && bells_only(l))))
 		sd->masked = 1;
 	else if (!sd->err)
 		sd->err = err;
@@ -105,7 +119,7 @@ void sl_link_ended(struct sl_link *l)
 	struct sl_side_shm *sd = l->side;
 
 	if (sd->reset || sd->dead || sd->rdshut || sd->tx.fin || !crashed(l) ||
-	    !sl_link_unread(l) || in_order(l))
+	    !sl_link_unread(l))
 		return;
 	sd->reset = 1;
 	sd->err = ECONNRESET;

@@ -181,6 +181,9 @@ void sl_link_error(struct sl_link *l, int err);
  */
 void sl_link_ended(struct sl_link *l);
 
+/** sl_link_ends() - tell the peer that what the kernel is about to tell it is meant */
+void sl_link_ends(struct sl_link *l, enum sl_ended how);
+
 /* --- both; rx and tx lock --- */
 
 /**

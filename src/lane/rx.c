@@ -26,6 +26,7 @@ static void done(struct sl_link *l)
 	if (rx->skip - rx->krcvd > INT64_MAX)
 		rx->skip = rx->krcvd;
 	rx->state = SL_RX_DONE;
+	atomic_store_explicit(&l->in.ctl->consumed, rx->ring.pos, memory_order_relaxed);
 	l->side->left = 1;
 	l->stat->rx.lane = SL_STAT_TCP;
 	set_hint(l);
@@ -100,6 +101,7 @@ static int control(struct sl_link *l, enum sl_rec_type type, const uint8_t *data
 			return 0;
 		sl_ring_take(&l->in, &rx->ring, len);
 		rx->state = SL_RX_MEM;
+		atomic_store_explicit(&l->in.ctl->consumed, rx->ring.pos, memory_order_relaxed);
 		l->stat->rx.lane = SL_STAT_MEMORY;
 		set_hint(l);
 		return 1;

@@ -15,9 +15,14 @@ static struct sl_seg_side_shm *peer(const struct sl_link *l)
 	return &l->seg.shm->side[1 - l->seg.side];
 }
 
-static void done(struct sl_link *l)
+/* @end: of the data in the ring. */
+static void done(struct sl_link *l, uint64_t end)
 {
-	l->side->tx.state = SL_TX_DONE;
+	struct sl_tx_side *tx = &l->side->tx;
+
+	tx->end = end;
+	tx->kend = tx->state == SL_TX_MEM ? tx->ksent : 0;
+	tx->state = SL_TX_DONE;
 	l->stat->tx.lane = SL_STAT_TCP;
 }
 
@@ -34,7 +39,7 @@ static int closed(struct sl_link *l, int fd)
 	    (atomic_load_explicit(&l->in.ctl->credit, memory_order_seq_cst) & SL_WANT))
 		(void)sl_tx_bell(l, fd);
 	rc = sl_ring_ack_closed(&l->out, &tx->ring);
-	done(l);
+	done(l, back == 1 ? 0 : tx->ring.pos);
 	if (back == 1 && rc == 0)
 		tx->state = SL_TX_BACK;
 	return rc ? rc : back < 0 ? back : 0;
@@ -78,7 +83,7 @@ int sl_tx_answer(struct sl_link *l, int fd)
 	while ((rc = send_again(l, fd)) > 0)
 		;
 	if (rc != -EAGAIN)
-		done(l);
+		done(l, 0);
 	return rc;
 }
 
@@ -313,19 +318,20 @@ ssize_t sl_tx_send(struct sl_link *l, int fd, struct sl_src *src, size_t len, in
 int sl_tx_end(struct sl_link *l, int fd)
 {
 	struct sl_tx_side *tx = &l->side->tx;
+	uint64_t end = tx->ring.pos;
 	int rc, ring = 0;
 
 	if (tx->state == SL_TX_DONE || tx->state == SL_TX_BACK)
 		return 0;
 	if (tx->fin) {
-		done(l);
+		done(l, end);
 		return 0;
 	}
 	rc = sl_ring_control(&l->out, &tx->ring, SL_END, NULL, 0, &ring);
 	if (rc == -EPIPE)
 		return closed(l, fd);
 	if (rc == 0)
-		done(l);
+		done(l, end);
 	return rc;
 }
 
@@ -337,6 +343,7 @@ int sl_tx_fin(struct sl_link *l, int fd)
 	if (tx->fin)
 		return 0;
 	tx->fin = 1;
+	sl_link_ends(l, SL_ENDED_FIN);
 	if (tx->state == SL_TX_MEM)
 		rc = sl_ring_control(&l->out, &tx->ring, SL_FIN, NULL, 0, &ring);
 	/* The kernel's own FIN follows and wakes whoever sleeps. What was given back goes before it. */

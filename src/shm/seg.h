@@ -44,6 +44,14 @@ struct sl_seg_side_shm {
 	_Atomic uint32_t reason; /* enum sl_reason: why this end does not use the memory lane */
 	uint32_t pid;		 /* for `status` */
 	char program[16];	 /* for `status`; may lack its NUL */
+	_Atomic uint32_t ended;	 /* enum sl_ended, before the kernel says so */
+};
+
+/* How an end has ended its sending: the kernel's FIN and RST do not tell a crash from a wish. */
+enum sl_ended {
+	SL_ENDED_NOT, /* or it crashed */
+	SL_ENDED_FIN, /* close, shutdown */
+	SL_ENDED_RST, /* close with unread data, or SO_LINGER of 0 seconds */
 };
 
 struct sl_seg_shm {

@@ -19,6 +19,8 @@
 #include "log.h"
 #include "sys.h"
 
+#define ESTABLISHED 1 /* TCP_ESTABLISHED of netinet/tcp.h, which linux/tcp.h does not go with */
+
 struct sl_sock_hooks sl_sock_hooks;
 
 int sl_side_xlock(struct sl_sock *s)
@@ -49,22 +51,26 @@ static int tcp_info(int fd, struct tcp_info *ti)
 	return sl_sys_getsockopt(fd, IPPROTO_TCP, TCP_INFO, ti, &len);
 }
 
-/* The kernel's idea of how many bytes the program has sent and received. */
-static bool counts_agree(const struct sl_sock *s, int fd)
+/* The kernel's idea of how many bytes the program has sent and received. FIN counts as a byte. */
+static enum sl_reason compare_counts(const struct sl_sock *s, int fd)
 {
 	struct tcp_info a, b;
 	int unread = 0, tries;
 
 	for (tries = 0; tries < 10; tries++) {
 		if (tcp_info(fd, &a) || sl_sys_ioctl(fd, FIONREAD, &unread) || tcp_info(fd, &b))
-			return false;
+			return SL_WHY_BYPASSED;
 		if (a.tcpi_bytes_received == b.tcpi_bytes_received &&
 		    a.tcpi_bytes_sent == b.tcpi_bytes_sent)
 			break;
 	}
+	if (b.tcpi_state != ESTABLISHED)
+		return SL_WHY_FINISHED;
 	if (b.tcpi_bytes_received - (unsigned)unread != s->side->rx.krcvd)
-		return false;
-	return b.tcpi_bytes_sent - b.tcpi_bytes_retrans + b.tcpi_notsent_bytes == s->side->tx.ksent;
+		return SL_WHY_BYPASSED;
+	if (b.tcpi_bytes_sent - b.tcpi_bytes_retrans + b.tcpi_notsent_bytes != s->side->tx.ksent)
+		return SL_WHY_BYPASSED;
+	return SL_WHY_NONE;
 }
 
 void sl_lowat_note(struct sl_sock *s, int fd)
@@ -160,8 +166,9 @@ static int attach_locked(struct sl_sock *s, int fd)
 		return SL_WHY_EXECED;
 	if (old->kfin || old->tx.fin || old->dead || s->oob)
 		return SL_WHY_FINISHED;
-	if (!counts_agree(s, fd))
-		return SL_WHY_BYPASSED;
+	refused = (int)compare_counts(s, fd);
+	if (refused)
+		return refused;
 	if (sl_seg_attach(&seg, s->pair_fd[0], s->pair_side) < 0)
 		return SL_WHY_BAD_SEGMENT;
 	side = sl_map_shared(s->pair_fd[1], SL_SIDE_LEN);
@@ -281,7 +288,9 @@ void sl_detach_try(struct sl_sock *s, int fd)
 	if (!how)
 		return;
 	side = s->side;
-	if (sl_sock_attached(s) && sl_link_finished(&s->link) && !side->rx.sleepers &&
+	/* Not one that has ended: what we know of that the kernel has forgotten. */
+	if (sl_sock_attached(s) && sl_link_finished(&s->link) && !side->rx.sleepers && !side->dead &&
+	    !side->reset &&
 	    !side->tx.waiters && atomic_load(&side->holders) < 2) {
 		detach_locked(s, fd);
 		gone = true;

@@ -39,10 +39,12 @@ static void finish_locked(struct sl_sock *s, int fd, bool abort)
 	if (ring)
 		(void)sl_tx_bell(&s->link, fd);
 	/* Both mean RST: unread data, and SO_LINGER with no time. No FIN then: a reset is no end. */
-	unread = abort || (sl_rx_memory(&s->link) && sl_rx_avail(&s->link, fd, 1) > 0) || aborts(fd);
+	unread = abort || sl_rx_avail(&s->link, fd, 1) > 0 || aborts(fd);
 	/* What was given back and does not fit into the kernel's queue is lost: a reset is no lie then. */
 	if (!unread && sl_tx_fin(&s->link, fd) == -EAGAIN)
 		unread = true;
+	if (unread)
+		sl_link_ends(&s->link, SL_ENDED_RST);
 	(void)sl_rx_kernel(&s->link, fd, true);
 	if (unread && !sd->dead)
 		linger_zero(fd);

@@ -135,9 +135,12 @@ int sl_side_share(struct sl_sock *s);
  */
 int sl_handover(struct sl_sock *s, int fd, enum sl_reason why);
 
-/* wait.c: 0 look again; -errno of the wait (EINTR, EAGAIN for a timeout) */
+/*
+ * wait.c: 0 look again; -errno of the wait (EINTR, EAGAIN for a timeout). @until: zero at first; when SO_SNDTIMEO,
+ * which is for the whole call, is over.
+ */
 int sl_wait_in(struct sl_sock *s, int fd);
-int sl_wait_out(struct sl_sock *s, int fd, size_t need);
+int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until);
 
 /* events.c: the kernel reported an error of the connection; no locks held */
 void sl_sock_error(struct sl_sock *s, int err);

@@ -167,20 +167,21 @@ static void awake(void *s)
 
 /*
  * Paired, but another thread is in a kernel call: do not become the next one. Wait without taking anything, then try
- * again to attach. Errors and ends show in the call that follows.
+ * again to attach. Return: 0; -errno of the wait, which the kernel tells once: the call's own.
  */
-static void wait_politely(struct sl_sock *s, int fd, int flags)
+static ssize_t wait_politely(struct sl_sock *s, int fd, int flags)
 {
 	int saved = errno;
+	ssize_t n;
 	char byte;
 
 	if (flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE) || !sl_sock_native_sleep(s))
-		return;
+		return 0;
 	pthread_cleanup_push(awake, s);
-	(void)sl_real.recv(fd, &byte, 1, MSG_PEEK);
+	n = keep_errno(sl_real.recv(fd, &byte, 1, MSG_PEEK), saved);
 	pthread_cleanup_pop(1);
-	errno = saved;
 	sl_attach_try(s, fd);
+	return n < 0 ? n : 0;
 }
 
 /* Return: as recvmsg, or -ERESTART: attached meanwhile. */
@@ -191,8 +192,10 @@ static ssize_t recv_native(struct sl_sock *s, int fd, struct msghdr *m, int flag
 
 	if (sl_unlikely(atomic_load_explicit(&s->offer, memory_order_relaxed) == SL_OFFER_PAIRED)) {
 		sl_attach_try(s, fd);
-		if (!sl_sock_attached(s) && sl_sys_poll_now(fd, POLLIN) == 0)
-			wait_politely(s, fd, flags);
+		n = sl_sock_attached(s) || sl_sys_poll_now(fd, POLLIN) ? 0 :
+									 wait_politely(s, fd, flags);
+		if (n < 0)
+			return n;
 	}
 	if (!native_begin(s, fd, false))
 		return -ERESTART;
@@ -281,7 +284,8 @@ static ssize_t recv_step(struct sl_sock *s, int fd, struct sl_sink *sink, size_t
 	}
 	ended = s->side->kfin || s->side->err; /* known before the ring is looked at */
 	n = sl_rx_recv(&s->link, fd, sink, len, flags & MSG_PEEK, &ring);
-	if (sl_unlikely(n == -EAGAIN && (ended || !sl_rx_memory(&s->link))))
+	if (sl_unlikely((n == -EAGAIN && (ended || !sl_rx_memory(&s->link))) ||
+			(n == 0 && s->side->err)))
 		n = at_end(s);
 	sl_rx_release(s, how);
 	if (ring)
@@ -511,6 +515,7 @@ static ssize_t send_step(struct sl_sock *s, int fd, struct sl_src *src, size_t l
 static ssize_t send_lanes(struct sl_sock *s, int fd, struct sl_src *src, size_t len, int flags,
 			  size_t *sent)
 {
+	uint64_t until = 0;
 	ssize_t n;
 
 	while (*sent < len) {
@@ -531,7 +536,7 @@ static ssize_t send_lanes(struct sl_sock *s, int fd, struct sl_src *src, size_t 
 				continue;
 			return n;
 		}
-		n = sl_wait_out(s, fd, len - *sent);
+		n = sl_wait_out(s, fd, len - *sent, &until);
 		if (n < 0)
 			return n;
 	}

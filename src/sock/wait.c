@@ -257,6 +257,23 @@ static int send_timeout_ms(int fd)
 			       INT32_MAX);
 }
 
+/*
+ * What is left of SO_SNDTIMEO, which is for the whole call, @until being when it is over (0: not known yet).
+ * Return: ms; -1 none is set; 0 it is over.
+ */
+static int send_time_left(int fd, uint64_t *until)
+{
+	int ms = send_timeout_ms(fd);
+	uint64_t now;
+
+	if (ms < 0)
+		return -1;
+	now = sl_now_ns();
+	if (!*until)
+		*until = now + (uint64_t)ms * 1000000;
+	return *until <= now ? 0 : (int)((*until - now + 999999) / 1000000);
+}
+
 static bool spin_out(struct sl_sock *s, struct sl_spinning *sp)
 {
 	sl_spin_begin(sp, &s->tx_spin, sl_sock_same_cpu(s));
@@ -268,10 +285,10 @@ static bool spin_out(struct sl_sock *s, struct sl_spinning *sp)
 }
 
 /* The kernel lane is full. */
-static int wait_kernel_out(int fd)
+static int wait_kernel_out(int fd, uint64_t *until)
 {
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
-	int saved = errno, rc = sl_real.poll(&p, 1, send_timeout_ms(fd));
+	int saved = errno, rc = sl_real.poll(&p, 1, send_time_left(fd, until));
 
 	if (rc < 0)
 		rc = errno == EINTR ? -EINTR : 0;
@@ -299,10 +316,15 @@ static bool want_room(struct sl_sock *s, size_t need)
 	return !ready;
 }
 
-static int sleep_out(struct sl_sock *s, int fd, bool busy)
+static int sleep_out(struct sl_sock *s, int fd, bool busy, uint64_t *until)
 {
-	int timeout = send_timeout_ms(fd), rc, ms = timeout;
+	int timeout = send_time_left(fd, until), rc, ms = timeout;
 
+	if (timeout == 0) {
+		waiter_gone(s);
+		sleeper_gone(s);
+		return -EAGAIN;
+	}
 	s->stat->tx.sleeps++;
 	sl_stat_page->wakeups++;
 	pthread_cleanup_push(waiter_gone, s);
@@ -317,14 +339,14 @@ static int sleep_out(struct sl_sock *s, int fd, bool busy)
 	return ms != timeout && rc == -EAGAIN ? 0 : timeout < 0 && rc == -EAGAIN ? 0 : rc;
 }
 
-int sl_wait_out(struct sl_sock *s, int fd, size_t need)
+int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until)
 {
 	bool kicked = false, busy, ready;
 	struct sl_spinning sp;
 	int how, rc;
 
 	if (s->side->tx.state != SL_TX_MEM)
-		return wait_kernel_out(fd);
+		return wait_kernel_out(fd, until);
 	if (spin_out(s, &sp)) {
 		s->stat->tx.spin_hits++;
 		sl_spin_done(&sp, false);
@@ -348,7 +370,7 @@ int sl_wait_out(struct sl_sock *s, int fd, size_t need)
 		sleeper_gone(s);
 		return 0;
 	}
-	rc = sleep_out(s, fd, busy);
+	rc = sleep_out(s, fd, busy, until);
 	sl_spin_done(&sp, true);
 	return rc;
 }
