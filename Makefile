@@ -22,9 +22,11 @@ test:
 	tools/setup build test
 	tests/run
 
-bench: all
-	tools/setup build demo
-	bench/run
+bench:
+	tools/setup build bench
+	$(MAKE) all
+	build/scilan bench all --json build/bench.json --html build/bench.html
+	@echo "The same with plots: build/bench.html"
 
 install: all
 	ninja -C build install

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-What `bench/run` and `bench/demo` share: the network they run in, the programs that they start
-and end, the figures that they read from them, and tables.
+What `bench/demo` stands on: the network it runs in, the programs that it starts and ends, the
+figures that it reads from them, and tables.
 
 Every program is run in one of two arms. In the plain arm it is started as it is; in the scilan
 arm with `build/scilan run --` in front. Everything else is the same: same command line, same
@@ -44,7 +44,7 @@ class Failure(Exception):
 
 
 def parser_options(parser):
-    """The options that both programs have."""
+    """The options of what it stands on."""
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), metavar="DIR",
                         help="where scilan and the drivers were built (build)")
     parser.add_argument("--promote", metavar="WHEN",
@@ -280,15 +280,6 @@ def descendants(pid):
 def birth(pid):
     fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return fields[19] if len(fields) > 19 else None
-
-
-def cpu_seconds(pid):
-    """(user + system time in clock ticks, as /proc/PID/stat has it; the same in ns) of a process."""
-    fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    if len(fields) < 13:
-        raise Failure("the process has gone")
-    ns = sum(int(read(f).split()[0]) for f in glob.glob(f"/proc/{pid}/task/*/schedstat"))
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), ns / 1e9
 
 
 def free_port():
@@ -536,16 +527,6 @@ class Nginx(Server):
         return {"rate": float(rate.group(1)), "p50_us": times["50"], "p99_us": times["99"],
                 "requests": int(total.group(1))}
 
-    def ab(self, name, requests, clients=8):
-        """One ab without keep-alive: a connection for each request."""
-        out = self.programs.output(self.programs.command(self.arm, [
-            "ab", "-q", "-n", int(requests), "-c", clients, self.url(name)]), 60)
-        failed = re.search(r"Failed requests: +(\d+)", out)
-        rate = re.search(r"Requests per second: +([\d.]+)", out)
-        if not rate or not failed or int(failed.group(1)):
-            raise Failure("ab: " + (failed.group(0) if failed else "no result"))
-        return {"rate": float(rate.group(1))}
-
 
 def parse_time_us(text):
     """wrk's 123.45us, 1.23ms, 1.23s, 1.23m in microseconds."""
@@ -603,15 +584,6 @@ def pingpong(programs, arm, cpus, *options, server_options=None):
         server.result()
     return {"rate": r["rate"], "p50_us": r["p50_ns"] / 1e3, "p99_us": r["p99_ns"] / 1e3,
             "p999_us": r["p999_ns"] / 1e3, "mean_us": r["mean_ns"] / 1e3}
-
-
-def stream(programs, arm, cpus, size, seconds):
-    """{"rate": messages/s, "gb_s"} of one stream; the receiver's figures."""
-    pins = [("--cpu", c) for c in cpus] if cpus else [(), ()]
-    with Driver(programs, arm, "stream", *pins[0], "--size", size) as server:
-        server.client(*pins[1], "--size", size, "--seconds", seconds)
-        r = server.result()
-    return {"rate": r["messages_s"], "gb_s": r["gb_s"]}
 
 
 # --- figures -----------------------------------------------------------------------------

@@ -168,9 +168,10 @@ static void put_counts(json_t *m, const struct sl_bench_run *r, const struct cou
 
 /* --- ping-pong, closed loop and open */
 
-static uint64_t warmup(uint64_t size)
+/* Round trips before: enough for promotion, and for spins to have learnt. */
+static uint64_t warmup(const struct sl_bench *b, uint64_t size)
 {
-	return size <= 4096 ? 1000 : size <= 65536 ? 200 : 40;
+	return size > 65536 ? 40 : size > 4096 ? 200 : b->quick ? 400 : 1000;
 }
 
 /* The client is ready: look, let it go, wait for its result, look again. */
@@ -213,8 +214,8 @@ static json_t *watch(struct sl_bench *b, const struct sl_bench_run *r, struct pa
 	return m;
 }
 
-static void pingpong_options(const struct sl_bench_run *r, struct sl_bench_args *server,
-			     struct sl_bench_args *client)
+static void pingpong_options(const struct sl_bench *b, const struct sl_bench_run *r,
+			     struct sl_bench_args *server, struct sl_bench_args *client)
 {
 	memset(server, 0, sizeof(*server));
 	add_number(server, "--size", r->size);
@@ -233,7 +234,7 @@ static void pingpong_options(const struct sl_bench_run *r, struct sl_bench_args 
 			add_number(client, "--gap", r->gap_us);
 	}
 	add_seconds(client, "--seconds", r->seconds);
-	add_number(client, "--warmup", warmup(r->size));
+	add_number(client, "--warmup", warmup(b, r->size));
 	add_seconds(client, "--warmup-seconds", r->crowded ? 0.3 : 0.15);
 	sl_bench_arg(client, "--hold");
 }
@@ -244,7 +245,7 @@ json_t *sl_bench_pingpong(struct sl_bench *b, const struct sl_bench_run *r)
 	json_t *m = NULL;
 	struct pair p;
 
-	pingpong_options(r, &server, &client);
+	pingpong_options(b, r, &server, &client);
 	if (serve(b, r, "pingpong", &server, &p))
 		return NULL;
 	if (!connect_client(b, r, r->load ? "load" : "pingpong", &client, &p))
@@ -362,7 +363,7 @@ json_t *sl_bench_idle(struct sl_bench *b, const struct sl_bench_run *r, int conn
 
 	add_number(&client, "--connections", (uint64_t)connections);
 	add_number(&client, "--warm", 16);
-	add_seconds(&client, "--settle", 1);
+	add_seconds(&client, "--settle", b->quick ? 0.3 : 1);
 	add_seconds(&client, "--seconds", r->seconds);
 	if (serve(b, r, "idle", &server, &p))
 		return NULL;
@@ -403,7 +404,7 @@ json_t *sl_bench_pairs(struct sl_bench *b, const struct sl_bench_run *r, int pai
 	json_t *m = NULL, *line;
 	int i, started;
 
-	pingpong_options(r, &server, &client);
+	pingpong_options(b, r, &server, &client);
 	for (started = 0; started < pairs && started < PAIRS_MAX; started++) {
 		if (serve(b, r, "pingpong", &server, &p[started]))
 			goto out;

@@ -73,7 +73,7 @@ static void part_latency(struct sl_bench *b)
 {
 	static const uint64_t all_sizes[] = {1,	   16,	  64,	 256,	 1024,
 					     4096, 16384, 65536, 262144, 1048576};
-	static const uint64_t few_sizes[] = {1, 64, 1024, 16384, 131072, 1048576};
+	static const uint64_t few_sizes[] = {1, 64, 1024, 16384, 1048576};
 	static const struct sl_bench_variant *const vs[] = {
 		&sl_bench_tcp, &sl_bench_spin, &sl_bench_unix, &sl_bench_pipe, &sl_bench_scilan};
 	const uint64_t *sizes = b->quick ? few_sizes : all_sizes;
@@ -142,7 +142,7 @@ static void run_place(struct sl_bench *b, const struct place *p, const struct sl
 				   .crowded = crowded,
 				   .wait = strcmp(p->how, "epoll") != 0 ? "blocking" : "epoll",
 				   .gap_us = asleep ? 1000 : 0,
-				   .seconds = crowded  ? secs(b, 0.6, 0.3)
+				   .seconds = crowded  ? secs(b, 0.6, 0.2)
 					      : asleep ? secs(b, 1, 0.25)
 						       : secs(b, 0.3, 0.1)};
 
@@ -246,7 +246,7 @@ static void part_first(struct sl_bench *b)
 						   .where = two(b),
 						   .size = 64,
 						   .net = -1,
-						   .seconds = secs(b, 0.6, 0.3)};
+						   .seconds = secs(b, 0.6, 0.2)};
 
 			sl_bench_step(b, "%s", vs[v]->title);
 			sl_bench_add(b, sl_bench_conns(b, &run, FIRST), "first/%s", vs[v]->name);
@@ -300,7 +300,7 @@ static void run_load(struct sl_bench *b, const struct sl_bench_variant *v, uint6
 				   .load = true,
 				   .rate = rate,
 				   .calls = calls,
-				   .seconds = secs(b, 0.5, 0.2)};
+				   .seconds = secs(b, 0.5, 0.12)};
 
 	if (rate)
 		sl_bench_step(b, "%llu/s, %s%s", (unsigned long long)rate, v->title,
