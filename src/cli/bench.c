@@ -2,6 +2,7 @@
 /* bench.c - scilan bench: options, progress, and the order of things (bench.h says how it works) */
 #include <errno.h>
 #include <getopt.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@ static const char help_tail[] =
 	"exit status: 0; 1 something could not be measured; 2 wrong usage; 130 interrupted\n";
 
 static volatile sig_atomic_t stop;
+static jmp_buf stopped; /* to measure(): what has been measured is shown and written */
 
 static void print_help(void)
 {
@@ -71,15 +73,11 @@ void sl_bench_quiet(struct sl_bench *b)
 		(void)fputs("\r\033[K", stderr);
 }
 
-/* An interrupt takes effect here, between two runs: no children are left then. */
-static void check_stop(struct sl_bench *b)
+/* An interrupt takes effect here, between two runs. What still runs beside them ends with us. */
+static void check_stop(void)
 {
-	if (!stop)
-		return;
-	sl_bench_quiet(b);
-	sl_bench_teardown(b);
-	sl_log("bench: interrupted");
-	exit(128 + stop);
+	if (stop)
+		longjmp(stopped, 1);
 }
 
 void sl_bench_step(struct sl_bench *b, const char *fmt, ...)
@@ -88,7 +86,7 @@ void sl_bench_step(struct sl_bench *b, const char *fmt, ...)
 	char what[128];
 	va_list ap;
 
-	check_stop(b);
+	check_stop();
 	b->done++;
 	if (!on_terminal())
 		return;
@@ -123,12 +121,40 @@ static FILE *tables(const struct sl_bench *b)
 											: stdout;
 }
 
+static void measure_parts(struct sl_bench *b, FILE *out)
+{
+	const struct sl_bench_part *p;
+	size_t i;
+
+	for (i = 0; i < sl_bench_part_count; i++) {
+		p = &sl_bench_part_list[i];
+		if (!(b->parts & (1u << i)))
+			continue;
+		say_part(b, p);
+		p->run(b);
+		check_stop();
+		sl_bench_quiet(b);
+		sl_bench_medians(b->doc);
+		if (out)
+			sl_bench_text(b->doc, p->name, out);
+	}
+}
+
+/* What an interrupted part has come to. */
+static void show_rest(struct sl_bench *b, FILE *out)
+{
+	sl_bench_quiet(b);
+	sl_log("bench: interrupted in the part %s; what was measured follows", b->part);
+	sl_bench_skip(b, b->part, "interrupted; the parts behind it did not run");
+	sl_bench_medians(b->doc);
+	if (out)
+		sl_bench_text(b->doc, b->part, out);
+}
+
 static int measure(struct sl_bench *b)
 {
 	struct sigaction sa = {.sa_handler = on_signal};
-	const struct sl_bench_part *p;
 	FILE *out = tables(b);
-	size_t i;
 	int rc;
 
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -141,25 +167,17 @@ static int measure(struct sl_bench *b)
 		return rc;
 	if (out)
 		sl_bench_text_head(b->doc, out);
-	for (i = 0; i < sl_bench_part_count; i++) {
-		p = &sl_bench_part_list[i];
-		if (!(b->parts & (1u << i)))
-			continue;
-		say_part(b, p);
-		p->run(b);
-		check_stop(b);
-		sl_bench_quiet(b);
-		sl_bench_medians(b->doc);
-		if (out)
-			sl_bench_text(b->doc, p->name, out);
-	}
+	if (setjmp(stopped) == 0)
+		measure_parts(b, out);
+	else
+		show_rest(b, out);
 	json_object_set_new(json_object_get(b->doc, "settings"), "duration_s",
 			    json_real((double)(sl_bench_now_ns() - b->start_ns) / 1e9));
 	sl_bench_teardown(b);
 	sl_bench_targets(b->doc);
 	if (out)
 		sl_bench_text_targets(b->doc, out);
-	return b->failures ? 1 : 0;
+	return stop ? 128 + stop : b->failures ? 1 : 0;
 }
 
 static int show_stored(struct sl_bench *b)
@@ -371,10 +389,10 @@ int sl_cmd_bench(int argc, char **argv)
 		return 1;
 	rc = b.from ? show_stored(&b) : measure(&b);
 	if (b.doc && json_object_get(b.doc, "targets")) {
-		if (b.json)
-			rc |= write_file(b.json, b.doc, false);
-		if (b.html)
-			rc |= write_file(b.html, b.doc, true);
+		if (b.json && write_file(b.json, b.doc, false))
+			rc = rc ? rc : 1;
+		if (b.html && write_file(b.html, b.doc, true))
+			rc = rc ? rc : 1;
 	}
 	json_decref(b.doc);
 	return rc;

@@ -145,6 +145,8 @@ static void put_counts(json_t *m, const struct sl_bench_run *r, const struct cou
 
 	if (messages <= 0)
 		return;
+	put(m, "cpu_server_us", (to->server.cpu_s - from->server.cpu_s) * 1e6 / messages);
+	put(m, "cpu_client_us", (to->client.cpu_s - from->client.cpu_s) * 1e6 / messages);
 	put(m, "cpu_us",
 	    (to->server.cpu_s + to->client.cpu_s - from->server.cpu_s - from->client.cpu_s) * 1e6 /
 		    messages);

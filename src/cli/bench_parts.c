@@ -256,35 +256,42 @@ static void part_first(struct sl_bench *b)
 
 /* --- streams */
 
+static void run_stream(struct sl_bench *b, const struct sl_bench_variant *v,
+		       enum sl_bench_where where, uint64_t size)
+{
+	struct sl_bench_run run = {
+		.v = v, .where = where, .size = size, .net = -1, .seconds = secs(b, 0.3, 0.09)};
+	char text[24];
+
+	sl_bench_step(b, "%s, %s, %s", size_text((double)size, text), sl_bench_where_titles[where],
+		      v->title);
+	sl_bench_add(b, sl_bench_stream(b, &run), "stream/%s/%s/%llu", v->name,
+		     sl_bench_where_names[where], (unsigned long long)size);
+}
+
+/* All sizes on two cores; three of them on one core and unpinned, too. */
 static void part_stream(struct sl_bench *b)
 {
 	static const uint64_t all_sizes[] = {16,    64,	   256,	   1024,    4096,
 					     16384, 65536, 262144, 1048576, 4194304};
 	static const uint64_t few_sizes[] = {16, 64, 1024, 16384, 1048576, 4194304};
+	static const uint64_t other_sizes[] = {64, 16384, 1048576};
 	static const struct sl_bench_variant *const vs[] = {&sl_bench_tcp, &sl_bench_unix,
 							    &sl_bench_pipe, &sl_bench_scilan};
 	const uint64_t *sizes = b->quick ? few_sizes : all_sizes;
-	size_t n = b->quick ? COUNT(few_sizes) : COUNT(all_sizes), s, v;
+	size_t n = b->quick ? COUNT(few_sizes) : COUNT(all_sizes);
+	size_t others = b->quick || b->cpus < 2 ? 0 : COUNT(other_sizes), s, v;
 	int r, turns = rounds(b, 3, 2);
-	char text[24];
 
-	sl_bench_expect(b, (unsigned)(turns * (int)(n * COUNT(vs))));
+	sl_bench_expect(b, (unsigned)(turns * (int)((n + 2 * others) * COUNT(vs))));
 	for (r = 0; r < turns; r++) {
-		for (s = 0; s < n; s++) {
-			for (v = 0; v < COUNT(vs); v++) {
-				struct sl_bench_run run = {.v = vs[v],
-							   .where = two(b),
-							   .size = sizes[s],
-							   .net = -1,
-							   .seconds = secs(b, 0.3, 0.09)};
-
-				sl_bench_step(b, "%s, %s", size_text((double)sizes[s], text),
-					      vs[v]->title);
-				sl_bench_add(b, sl_bench_stream(b, &run), "stream/%s/%s/%llu",
-					     vs[v]->name, sl_bench_where_names[run.where],
-					     (unsigned long long)sizes[s]);
-			}
-		}
+		for (s = 0; s < n; s++)
+			for (v = 0; v < COUNT(vs); v++)
+				run_stream(b, vs[v], two(b), sizes[s]);
+		for (s = 0; s < 2 * others; s++)
+			for (v = 0; v < COUNT(vs); v++)
+				run_stream(b, vs[v], s < others ? SL_BENCH_ONE : SL_BENCH_FREE,
+					   other_sizes[s % others]);
 	}
 }
 

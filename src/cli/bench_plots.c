@@ -300,6 +300,50 @@ static void first(const json_t *doc, FILE *out)
 	section_end(out);
 }
 
+static void bar(struct sl_svg_lanes *p, const char *variant, const char *name, double v,
+		const char *text)
+{
+	struct sl_svg_lane *l = &p->lane[p->n];
+
+	if (isnan(v) || p->n == SL_SVG_LANES)
+		return;
+	*l = (struct sl_svg_lane){.variant = variant, .v = v, .to = NAN};
+	(void)snprintf(l->label, sizeof(l->label), "%s", name);
+	(void)snprintf(l->text, sizeof(l->text), "%s", text);
+	p->n++;
+}
+
+static void heading(struct sl_svg_lanes *p, const char *text)
+{
+	if (p->n < SL_SVG_LANES) {
+		p->lane[p->n] = (struct sl_svg_lane){.variant = NULL};
+		(void)snprintf(p->lane[p->n++].label, sizeof(p->lane[0].label), "%s", text);
+	}
+}
+
+static void stream_place(const json_t *doc, FILE *out, const char *where, const char *title)
+{
+	static const char *const vs[] = {"scilan", "tcp", "unix", "pipe"};
+	struct sl_svg_lanes p = {.unit = SL_SVG_GB};
+	double xs[SL_SVG_POINTS], v;
+	char prefix[SL_BENCH_ID], text[48], s[24];
+	size_t i, k, n;
+
+	(void)snprintf(prefix, sizeof(prefix), "stream/scilan/%s", where);
+	n = sl_bench_xs(doc, prefix, xs, SL_SVG_POINTS);
+	if (n > 4)
+		return; /* there is one CPU: the plots above are of it */
+	for (i = 0; i < n; i++) {
+		(void)snprintf(text, sizeof(text), "sends of %s", sl_bench_size(xs[i], s));
+		heading(&p, text);
+		for (k = 0; k < 4; k++) {
+			v = sl_bench_value(doc, "gb_s", "stream/%s/%s/%.0f", vs[k], where, xs[i]);
+			bar(&p, vs[k], sl_bench_short(vs[k]), v, sl_bench_number(v, s));
+		}
+	}
+	lanes_figure(out, title, "GB/s, logarithmic", &p);
+}
+
 static void stream(const json_t *doc, FILE *out)
 {
 	static const char *const vs[] = {"tcp", "unix", "pipe", "scilan"};
@@ -353,6 +397,8 @@ static void stream(const json_t *doc, FILE *out)
 		"the same in GB/s; two memcpys: one thread copies into a ring, another out of "
 		"it, nothing else");
 	lines_figure(out, "Bytes a second", caption, &g);
+	stream_place(doc, out, "one", "On one core");
+	stream_place(doc, out, "free", "Unpinned");
 	section_end(out);
 }
 
@@ -435,27 +481,6 @@ static void load(const json_t *doc, FILE *out)
 	section_end(out);
 }
 
-static void bar(struct sl_svg_lanes *p, const char *variant, const char *name, double v,
-		const char *text)
-{
-	struct sl_svg_lane *l = &p->lane[p->n];
-
-	if (isnan(v) || p->n == SL_SVG_LANES)
-		return;
-	*l = (struct sl_svg_lane){.variant = variant, .v = v, .to = NAN};
-	(void)snprintf(l->label, sizeof(l->label), "%s", name);
-	(void)snprintf(l->text, sizeof(l->text), "%s", text);
-	p->n++;
-}
-
-static void heading(struct sl_svg_lanes *p, const char *text)
-{
-	if (p->n < SL_SVG_LANES) {
-		p->lane[p->n] = (struct sl_svg_lane){.variant = NULL};
-		(void)snprintf(p->lane[p->n++].label, sizeof(p->lane[0].label), "%s", text);
-	}
-}
-
 static void bars(const json_t *doc, struct sl_svg_lanes *p, const char *part, const char *rest,
 		 const char *metric)
 {
@@ -508,6 +533,28 @@ static void scale(const json_t *doc, FILE *out)
 	section_end(out);
 }
 
+static void idle(const json_t *doc, FILE *out)
+{
+	static const char *const vs[] = {"scilan", "tcp"};
+	struct sl_svg_lanes p = {.unit = SL_SVG_PLAIN, .linear = true};
+	char text[64], s[24];
+	double n, v;
+	size_t i;
+
+	if (!sl_bench_xs(doc, "idle/scilan", &n, 1))
+		return;
+	(void)snprintf(text, sizeof(text), "%.0f connections", n);
+	heading(&p, text);
+	for (i = 0; i < 2; i++) {
+		v = sl_bench_value(doc, "cpu_ms_per_s", "idle/%s/%.0f", vs[i], n);
+		(void)snprintf(text, sizeof(text), "%s ms a second", sl_bench_number(v, s));
+		bar(&p, vs[i], sl_bench_short(vs[i]), v, text);
+	}
+	lanes_figure(out, "CPU time of idle connections",
+		     "both ends, asleep in epoll_wait; going to sleep and waking once is in it",
+		     &p);
+}
+
 static void small(const json_t *doc, FILE *out)
 {
 	struct sl_svg_lanes conns = {.unit = SL_SVG_RATE, .linear = true};
@@ -546,6 +593,7 @@ static void small(const json_t *doc, FILE *out)
 		lanes_figure(out, "System calls of a message",
 			     "both ends together, per message one way", &calls);
 	}
+	idle(doc, out);
 	section_end(out);
 }
 

@@ -54,6 +54,8 @@ static const struct table tables[] = {
 	{"crowded", "CPU time of a message, both", "cpu_us", TIME, THREE, "", "", true, true},
 	{"stream", "messages/s", "messages_s", RATE, STREAM, "@", "B", false, true},
 	{"stream", "GB/s", "gb_s", BYTES_RATE, STREAM, "@", "B", false, true},
+	{"stream", "GB/s, on one core", "gb_s", BYTES_RATE, STREAM, "one", "B", false, true},
+	{"stream", "GB/s, unpinned", "gb_s", BYTES_RATE, STREAM, "free", "B", false, true},
 	{"load", "answered/s", "rate", RATE, THREE, "", "/s", false, true},
 	{"load", "p50, from when it was due", "p50_us", TIME, THREE, "", "/s", false, true},
 	{"load", "p99", "p99_us", TIME, THREE, "", "/s", false, true},
@@ -188,6 +190,8 @@ static void print_xs(const json_t *doc, const struct table *t, FILE *out)
 			       *in ? "/" : "", in);
 		n = sl_bench_xs(doc, prefix, xs, XS_MAX);
 	}
+	if (n)
+		head(out, t);
 	if (n && xs[0] == 0) { /* saturated: more than any rate */
 		memmove(xs, xs + 1, (n - 1) * sizeof(*xs));
 		xs[n - 1] = 0;
@@ -336,11 +340,12 @@ static void print_tables(const json_t *doc, const char *part, FILE *out)
 	for (i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
 		if (strcmp(tables[i].part, part) != 0)
 			continue;
-		head(out, &tables[i]);
-		if (tables[i].places)
+		if (tables[i].places) {
+			head(out, &tables[i]);
 			print_places(doc, &tables[i], out);
-		else
+		} else {
 			print_xs(doc, &tables[i], out);
+		}
 	}
 }
 

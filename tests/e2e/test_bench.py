@@ -230,13 +230,30 @@ def test_progress(measured):
         "limits", "latency", "first", "calls", "conns", "threads"]
 
 
-def test_interrupt(procs, program):
-    """Nothing is left behind: no process, no directory, no namespace."""
-    proc = procs.start([program, "bench", "latency", "--quick"])
+def runs(pid):
+    """Not ended; a dead child that nobody has asked for yet has."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("sig,status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupt(procs, program, tmp_path, sig, status):
+    """Nothing is left behind, no process and no directory; what was measured is written."""
+    file = tmp_path / "f.json"
+    proc = procs.start([program, "bench", "limits", "crowded", "--quick", "--json", file],
+                       stdout=-1)
+    until(lambda: "crowded" in procs.tail(proc), "the second part")
     children = pathlib.Path(f"/proc/{proc.pid}/task/{proc.pid}/children")
-    until(lambda: len(children.read_text().split()) >= 2, "ends that run")
+    until(lambda: len(children.read_text().split()) >= 4, "ends and busy loops that run")
     left = [int(p) for p in children.read_text().split()]
-    proc.send_signal(signal.SIGINT)
-    procs.finish(proc, status=130)
-    until(lambda: not any(os.path.exists(f"/proc/{p}") for p in left), "nothing left")
+    proc.send_signal(sig)
+    out, _ = proc.communicate(timeout=30)
+    assert proc.returncode == status
+    until(lambda: not any(runs(p) for p in left), "nothing left")
     assert not list(pathlib.Path("/tmp").glob(f"scilan-bench-{proc.pid}-*"))
+    doc = json.loads(file.read_text())
+    assert figure(doc, "limits")["median"]
+    assert doc["skipped"][0]["part"] == "crowded"
+    assert "skipped: interrupted" in out.decode()
