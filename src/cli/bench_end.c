@@ -54,6 +54,7 @@ static void become(struct sl_bench *b, const struct sl_bench_end *e, const int f
 	sigset_t none;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)setpgid(0, 0); /* an interrupt from the terminal is ours, not a failure of theirs */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (net >= 0 && setns(net, CLONE_NEWNET))

@@ -34,6 +34,7 @@ static pid_t hold_namespace(void)
 	pid = fork();
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)setpgid(0, 0);
 		if (unshare(CLONE_NEWNET) || write(ready[1], "x", 1) != 1)
 			_exit(1);
 		for (;;)

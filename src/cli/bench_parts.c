@@ -194,6 +194,7 @@ static pid_t busy_loop(int cpu)
 	if (pid)
 		return pid;
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)setpgid(0, 0);
 	CPU_ZERO(&set);
 	CPU_SET((size_t)cpu, &set);
 	(void)sched_setaffinity(0, sizeof(set), &set);

@@ -464,11 +464,7 @@ static void lane(FILE *out, const struct sl_svg_lanes *p, const struct sl_svg_la
 	}
 	if (!p->linear)
 		marker(out, l->variant, x, y, title);
-	/* Behind the whisker, or before the dot where there is no room. */
-	if (end > LANES_LEFT + LANES_W - 4 && x - LANES_LEFT > 130 && !p->linear)
-		label(out, x - 9, y + 4, "value", "end", l->text);
-	else
-		label(out, end + 8, y + 4, "value", "start", l->text);
+	label(out, end + 8, y + 4, "value", "start", l->text);
 	(void)fputs("</g>\n", out);
 }
 

@@ -269,6 +269,7 @@ static int start_broker(struct sl_bench *b)
 	b->broker = fork();
 	if (b->broker == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)setpgid(0, 0);
 		null = open("/dev/null", O_RDWR);
 		(void)dup2(null, 0);
 		(void)dup2(null, 1);
