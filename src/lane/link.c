@@ -35,6 +35,9 @@ int sl_link_give_back(struct sl_link *l, int fd)
 {
 	int rc = sl_rx_give_back(l);
 
+	/* It may be closed all the same: then nobody may wait for a bell from the peer (L4). */
+	if (rc == -EBUSY && sl_ring_shut(&l->in, &l->side->rx.ring))
+		(void)sl_link_leave(l, fd);
 	if (rc < 0)
 		return rc;
 	/* The peer may be asleep for an answer that will not come from here (L5), or for room (L4). */

@@ -453,7 +453,7 @@ int sl_rx_close(struct sl_link *l, bool *ring)
 
 /*
  * Before START. Closed first, so that none comes after we have looked. Without one no bell was ever rung, and what
- * the kernel has is data.
+ * the kernel has is data. Return: 0; -EBUSY it came just now; -EPROTO.
  */
 static int give_back_early(struct sl_link *l)
 {
@@ -494,7 +494,7 @@ int sl_rx_give_back(struct sl_link *l)
 	case SL_RX_CLOSING: /* with all that was in it */
 		return rx->ring.pos == rx->ring.end ? 0 : -EBUSY;
 	case SL_RX_TCP:
-		return give_back_early(l);
+		return rx->started ? -EBUSY : give_back_early(l);
 	}
 	rc = sl_ring_give_back(&l->in, &rx->ring);
 	if (rc < 0 && rc != -EPIPE)

@@ -124,4 +124,12 @@ void sl_proc_init(void);
 void sl_proc_before_fork(void);
 void sl_proc_after_fork(pid_t pid);
 
+/* --- relay.c --- */
+
+/**
+ * sl_relay_start() - a process goes on with the connection @fd in this program's place
+ * Return: a TCP connection to it; -1.
+ */
+int sl_relay_start(int fd);
+
 #endif

@@ -344,6 +344,11 @@ bool sl_ring_left(const struct sl_ring *r, struct sl_ring_rx *rx)
 	return sl_ring_scan(r, rx) == 0 && sl_ring_ended(r, rx);
 }
 
+bool sl_ring_shut(const struct sl_ring *r, const struct sl_ring_rx *rx)
+{
+	return closed(r, rx->end);
+}
+
 int sl_ring_arm(const struct sl_ring *r, struct sl_ring_rx *rx, uint32_t bell, bool *ring)
 {
 	int rc;

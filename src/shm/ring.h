@@ -190,6 +190,9 @@ int sl_ring_close(const struct sl_ring *r, struct sl_ring_rx *rx);
  */
 int sl_ring_give_back(const struct sl_ring *r, struct sl_ring_rx *rx);
 
+/** sl_ring_shut() - we have closed the lane at the end of what was published, and the writer has not noticed */
+bool sl_ring_shut(const struct sl_ring *r, const struct sl_ring_rx *rx);
+
 /** sl_ring_ended() - END stands at the end of what was published */
 bool sl_ring_ended(const struct sl_ring *r, const struct sl_ring_rx *rx);
 

@@ -84,15 +84,20 @@ static int wait_answer(struct sl_sock *s, int fd, bool given)
 	}
 }
 
-/* Our own direction follows; a thread that waits for room is woken by the peer's answer, or by nobody. */
+/*
+ * Our own direction follows; a thread that waits for room was woken by the peer's answer. The peer may have done the
+ * same at the same time: what it gives back goes out before the program does.
+ */
 static int leave(struct sl_sock *s, int fd, enum sl_reason why)
 {
-	int how = sl_both_take(s), rc = 0;
+	int how = sl_both_take(s), rc = 0, ms;
 
 	if (!how)
 		return -EDEADLK;
 	if (sl_sock_attached(s)) {
 		rc = sl_tx_end(&s->link, fd);
+		for (ms = 0; ms < WAIT_MS && sl_tx_answer(&s->link, fd) == -EAGAIN; ms++)
+			pause_ns(1000000);
 		sl_give_delays(s, fd);
 		sl_stat_reason(s, why);
 		if (sl_sock_hooks.kick)

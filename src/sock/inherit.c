@@ -20,6 +20,8 @@
 #define ENTRY_LEN  120	/* of the variable: seven numbers of a connection */
 #define NUMBER_LEN 12	/* and each of its descriptors */
 
+int (*sl_inherit_relay)(int fd);
+
 /* --- before: what stays promoted, what goes back --- */
 
 static size_t count_env(char *const *envp)
@@ -117,23 +119,64 @@ static int keep(struct sl_exec *e, struct sl_sock *s, int conn)
 	return rc;
 }
 
-static void give_up(struct sl_exec *e, struct sl_sock *s)
+/* Whoever has forked us may be about to close it. */
+static bool only_holder(const struct sl_sock *s)
+{
+	static const struct timespec step = {.tv_nsec = 1000000};
+	int tries;
+
+	for (tries = 0; tries < 100 && atomic_load(&s->side->holders) > 1; tries++)
+		(void)sl_sys(SYS_nanosleep, &step, 0, 0);
+	return atomic_load(&s->side->holders) < 2;
+}
+
+/* A relay takes the place of @s on all its numbers. */
+static bool replace(struct sl_exec *e, struct sl_sock *s)
+{
+	int fd = s->fd, fl = sl_sys_fcntl(fd, F_GETFL, 0), to;
+	unsigned i;
+
+	if (e->spawn || !sl_inherit_relay || !only_holder(s))
+		return false;
+	to = sl_inherit_relay(fd);
+	if (to < 0)
+		return false;
+	if (fl >= 0 && (fl & O_NONBLOCK))
+		(void)sl_sys_fcntl(to, F_SETFL, O_RDWR | O_NONBLOCK);
+	for (i = 0; i < e->n;) {
+		if (e->heirs[i].s != s) {
+			i++;
+			continue;
+		}
+		(void)sl_sock_close(e->heirs[i].fd);
+		(void)sl_sys(SYS_dup3, to, e->heirs[i].fd, 0);
+		sl_sock_put(s);
+		e->heirs[i] = e->heirs[--e->n];
+	}
+	sl_sys_close(to);
+	return true;
+}
+
+/* Return: false: it is no heir any more. */
+static bool give_up(struct sl_exec *e, struct sl_sock *s)
 {
 	int how;
 
 	if (sl_sock_attached(s)) {
-		(void)sl_handover(s, s->fd, SL_WHY_EXECED);
+		if (sl_handover(s, s->fd, SL_WHY_EXECED) == -EBUSY && replace(e, s))
+			return false;
 	} else if (atomic_load(&s->offer) == SL_OFFER_OUT || atomic_load(&s->offer) == SL_OFFER_PAIRED) {
 		sl_offer_withdraw(s);
 		atomic_store(&s->offer, SL_OFFER_NONE);
 	}
 	how = sl_both_take(s);
 	if (!how)
-		return;
+		return true;
 	s->side->foreign = 1;
 	if (!e->spawn)
 		atomic_fetch_sub(&s->side->holders, 1);
 	sl_both_release(s, how);
+	return true;
 }
 
 static bool first_of(const struct sl_exec *e, unsigned i)
@@ -156,6 +199,17 @@ static bool any_attached(const struct sl_exec *e)
 	return false;
 }
 
+/* Return: false: it is no heir any more. */
+static bool prepare(struct sl_exec *e, struct sl_sock *s, int conn)
+{
+	if (conn >= 0 && sl_sock_attached(s) && !uses_stdio(e, s) && keep(e, s, conn) == 0) {
+		s->heir = true;
+		return true;
+	}
+	s->heir = give_up(e, s);
+	return s->heir;
+}
+
 static void decide(struct sl_exec *e)
 {
 	bool under = e->adds && any_attached(e) &&
@@ -164,13 +218,11 @@ static void decide(struct sl_exec *e)
 	struct sl_sock *s;
 	unsigned i;
 
-	for (i = 0; i < e->n; i++) {
+	for (i = 0; i < e->n;) {
 		s = e->heirs[i].s;
-		if (!first_of(e, i))
-			continue;
-		s->heir = true;
-		if (conn < 0 || !sl_sock_attached(s) || uses_stdio(e, s) || keep(e, s, conn) < 0)
-			give_up(e, s);
+		if (first_of(e, i) && !prepare(e, s, conn))
+			continue; /* others are at its place now */
+		i++;
 	}
 	if (conn >= 0)
 		sl_sys_close(conn);

@@ -16,6 +16,8 @@
  *   Or it goes back to TCP at the byte that this end has read up to (handover.c), and is not promoted again: a
  *   process that we know nothing of holds it (side->foreign).
  *
+ *   Where that is not possible, and no other process holds it, a relay takes its place (preload/relay.c).
+ *
  * A connection that is not promoted is on TCP already; it is only marked as foreign.
  *
  * No malloc: this may be the child of a threaded process.
@@ -66,6 +68,12 @@ void sl_exec_failed(struct sl_exec *e);
  */
 void sl_spawn_begin(struct sl_exec *e, const posix_spawn_file_actions_t *actions);
 void sl_spawn_end(struct sl_exec *e, bool failed);
+
+/*
+ * Where a connection cannot go back to TCP whole: start a process that goes on with it, and return a TCP connection to
+ * that, or -1 (preload/relay.c).
+ */
+extern int (*sl_inherit_relay)(int fd);
 
 /** sl_inherit_adopt() - in the constructor: take over what an exec has left us, and the variable out of @envp */
 void sl_inherit_adopt(char **envp);

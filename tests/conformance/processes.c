@@ -639,6 +639,62 @@ HAND(hand_pass, .at = -1, .how = UNDER, .unread = 30, .taken = 10, .wait = EPWAI
 HAND(hand_pass_plain, .at = -1, .how = PLAIN, .unread = 60000, .taken = 10, .wait = RECVALL)
 HAND(hand_pass_idle, .at = -1, .how = PLAIN, .unread = 30)
 
+/* B has finished, or is gone, when the program gets what B has sent. */
+static void hand_ended(struct pair *p, int at, enum op end)
+{
+	const struct hand h = {.at = at, .how = PLAIN, .unread = 3000, .taken = 10, .alone = true};
+	int sync[2], pid, fd = p->a.fd;
+	char buf[5][24], *args[10], c;
+
+	if (pipe(sync))
+		abort();
+	take(p, B, SENDALL, h.unread, 0, 0);
+	take(p, B, end, end == SHUT ? SHUT_WR : 0, 0, 0);
+	take(p, A, RECV, h.taken, 0, 0);
+	child_args(p, &h, at, args, buf);
+	args[2] = (char *)(uintptr_t)(end == SHUT ? "heir-half" : "heir-end");
+	pid = fork();
+	if (!pid) {
+		close(sync[1]);
+		if (read(sync[0], &c, 1) != 0)
+			_exit(1);
+		if (dup2(fd, at) != at)
+			_exit(1);
+		close(fd);
+		unsetenv("LD_PRELOAD");
+		execv("/proc/self/exe", args);
+		_exit(127);
+	}
+	take(p, A, CLOSE, 0, 0, 0);
+	close(sync[0]);
+	close(sync[1]);
+	if (end == SHUT) {
+		take(p, B, RECVALL, LAST, 0, 0);
+		take(p, B, RECV, 1, 0, 0);
+	}
+	ended("program", pid);
+}
+
+static void hand_half(struct pair *p)
+{
+	hand_ended(p, 60, SHUT);
+}
+
+static void hand_half_stdin(struct pair *p)
+{
+	hand_ended(p, 0, SHUT);
+}
+
+static void hand_gone(struct pair *p)
+{
+	hand_ended(p, 60, CLOSE);
+}
+
+static void hand_killed(struct pair *p)
+{
+	hand_ended(p, 60, KILL);
+}
+
 /* Programs that libc starts: they take 10 of the unread bytes each. */
 static void libc_starts(struct pair *p)
 {
@@ -842,6 +898,21 @@ static int heir(int fd, char **argv)
 	return rc;
 }
 
+/* The same where no more comes: FD REST GOT SENT DIR. */
+static int heir_ended(int fd, char **argv, bool answer)
+{
+	long rest = atol(argv[0]), got = atol(argv[1]), sent = atol(argv[2]);
+	int dir = atoi(argv[3]), rc;
+	char c;
+
+	rc = heir_take(fd, rest, got, dir);
+	if (!rc && read(fd, &c, 1) != 0)
+		rc = 14;
+	if (!rc && answer)
+		rc = heir_give(fd, LAST, sent, 1 - dir);
+	return rc;
+}
+
 int child_main(char **argv)
 {
 	if (!argv[0] || !argv[1])
@@ -852,6 +923,8 @@ int child_main(char **argv)
 		return echo(passed(atoi(argv[1])));
 	if (!strcmp(argv[0], "heir"))
 		return heir(atoi(argv[1]), argv + 2);
+	if (!strcmp(argv[0], "heir-half") || !strcmp(argv[0], "heir-end"))
+		return heir_ended(atoi(argv[1]), argv + 2, !strcmp(argv[0], "heir-half"));
 	if (!strcmp(argv[0], "heir-passed"))
 		return heir(passed(atoi(argv[1])), argv + 2);
 	return 2;
@@ -905,6 +978,10 @@ const struct conform_case proc_cases[] = {
 	{"much goes on to one without scilan", OTHER, NULL, hand_much},
 	{"much goes on through small buffers", OTHER, NULL, hand_pieces},
 	{"much goes on through small buffers, peer in poll", OTHER, NULL, hand_pieces_poll},
+	{"unread goes on, peer has half-closed", OTHER, NULL, hand_half},
+	{"unread goes on as stdin, peer has half-closed", OTHER, NULL, hand_half_stdin},
+	{"unread goes on, peer has closed", OTHER, NULL, hand_gone},
+	{"unread goes on, peer was killed", OTHER, NULL, hand_killed},
 	{"libc starts programs", OTHER, NULL, libc_starts},
 	{"unread is passed on, peer in epoll", OTHER, NULL, hand_pass},
 	{"much is passed on to one without scilan", OTHER, NULL, hand_pass_plain},

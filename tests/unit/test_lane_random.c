@@ -25,6 +25,7 @@ struct actor {
 	bool uncertain;	 /* it looks again by itself */
 	int edge;	 /* epoll instance it sleeps on, or -1 */
 	bool fin;	 /* we have shut down */
+	bool giving;	 /* given back; our own direction ends when the peer has answered */
 };
 
 struct play {
@@ -159,6 +160,7 @@ static void detach_try(struct play *p, struct actor *a)
 	if (!e->attached || !sl_link_finished(&e->link) || sd->rx.sleepers || sd->tx.waiters)
 		return;
 	tell("%u detaches: sent %lu, received %lu\n", nr(p, a), sd->tx.ksent, sd->rx.krcvd);
+	a->giving = false;
 	e->attached = false;
 }
 
@@ -177,14 +179,41 @@ static void leave(struct play *p, struct actor *a)
 		assert_true(would_wake(b, 1000));
 }
 
-/* after() of sock/io.c */
+/* Leave in the middle. Here the next owner is this end itself: what comes again comes to the lanes' reader. */
+static void give_back(struct play *p, struct actor *a)
+{
+	struct actor *b = peer_of(p, a);
+	int rc;
+
+	if (!a->e->attached || a->giving || a->sleeps_out)
+		return;
+	rc = sl_link_give_back(&a->e->link, a->e->fd);
+	tell("%u gives back: %d (rx %u)\n", nr(p, a), rc, a->e->side.rx.state);
+	assert_true(rc == 0 || rc == -EBUSY);
+	a->giving = rc == 0;
+	/* L5 */
+	if (a->e->side.rx.given && a->e->side.tx.state == SL_TX_MEM && (b->sleeps_in || counts_on_bell(b)))
+		assert_true(would_wake(b, 1000));
+}
+
+/* after() of sock/io.c, and what handover.c waits for */
 static void after(struct play *p, struct actor *a)
 {
 	struct sl_side_shm *sd = &a->e->side;
 
 	if (!a->e->attached)
 		return;
-	if (sd->left && sd->tx.state != SL_TX_DONE)
+	if (a->giving && sl_link_given(&a->e->link, a->e->fd, !sd->rx.sleepers) == 1) {
+		assert_int_equal(sl_tx_end(&a->e->link, a->e->fd), 0);
+		a->giving = false;
+	}
+	if (sl_tx_hint(&a->e->link)) {
+		int rc = sl_tx_answer(&a->e->link, a->e->fd);
+
+		tell("%u answers: %d (tx %u)\n", nr(p, a), rc, sd->tx.state);
+		assert_true(rc == 0 || rc == -EAGAIN);
+	}
+	if (sd->left && sd->tx.state < SL_TX_BACK && !a->giving)
 		leave(p, a);
 	detach_try(p, a);
 }
@@ -487,6 +516,8 @@ static void step(struct play *p)
 	}
 	if (op < p->leaves)
 		leave(p, a);
+	else if (op < p->leaves * 2)
+		give_back(p, a);
 	else if (op < 400)
 		do_send(p, a);
 	else if (op < 700)
