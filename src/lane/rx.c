@@ -303,6 +303,27 @@ static ssize_t recv_on(struct sl_link *l, int fd, struct sl_sink *sink, size_t n
 	return more > 0 ? (ssize_t)n + more : n ? (ssize_t)n : more;
 }
 
+/* A peek that goes on behind START, which stays. Return: bytes. */
+static ssize_t peek_behind_start(struct sl_link *l, struct sl_sink *sink, size_t len)
+{
+	struct sl_ring_rx behind = l->side->rx.ring;
+	enum sl_rec_type type;
+	const uint8_t *data;
+	size_t got = 0, n;
+	ssize_t put;
+
+	sl_ring_take(&l->in, &behind, sizeof(struct sl_start_shm));
+	while (got < len && sl_ring_peek(&l->in, &behind, &type, &data, &n) > 0 &&
+	       type == SL_DATA) {
+		put = sl_sink_put(sink, data, sl_min_size(n, len - got));
+		if (put <= 0)
+			break;
+		sl_ring_take(&l->in, &behind, (size_t)put);
+		got += (size_t)put;
+	}
+	return (ssize_t)got;
+}
+
 /* Off the memory lane; where START is reached, on it at once. */
 static ssize_t recv_outside(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, int flags,
 			    bool *ring)
@@ -321,7 +342,13 @@ static ssize_t recv_outside(struct sl_link *l, int fd, struct sl_sink *sink, siz
 	if (n <= 0)
 		return n;
 	n = recv_kernel(l, fd, sink, (size_t)n, flags);
-	if (n <= 0 || (size_t)n == len || !rx->started || rx->krcvd < rx->start)
+	if (n <= 0 || (size_t)n == len || !rx->started)
+		return n;
+	if (flags & MSG_PEEK)
+		return rx->krcvd + (uint64_t)n < rx->start ?
+			       n :
+			       n + peek_behind_start(l, sink, len - (size_t)n);
+	if (rx->krcvd < rx->start)
 		return n;
 	more = sl_rx_recv(l, fd, sink, len - (size_t)n, flags, ring);
 	return more > 0 ? n + more : n;

@@ -29,15 +29,35 @@ static int our_ctl(struct sl_item *it, int op)
 	return raw_ctl(it->ep, op, it->fd, &ev);
 }
 
+/*
+ * The program's own registration. EPOLLONESHOT carries our tag, so that we learn that it has fired: it must not fire
+ * once more when the socket is promoted.
+ */
+static int native_ctl(struct sl_item *it, int op, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data = it->want.data};
+
+	if ((it->want.events & EPOLLONESHOT) && !it->ep->forked)
+		ev.data.u64 = sl_item_tag(it);
+	return raw_ctl(it->ep, op, it->fd, &ev);
+}
+
 static void watch_broker(struct sl_ep *ep, int fd)
 {
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = SL_TAG_BROKER};
 
-	if (fd < 0 || (ep->broker_fd == fd && ep->broker_gen == sl_offer_generation()))
+	/* Its news would make the instance readable for whoever polls it. */
+	if (fd < 0 || ep->nested || (ep->broker_fd == fd && ep->broker_gen == sl_offer_generation()))
 		return;
 	ep->broker_fd = fd;
 	ep->broker_gen = sl_offer_generation();
 	(void)raw_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
+}
+
+void sl_ep_unwatch(struct sl_ep *ep)
+{
+	if (ep->broker_fd >= 0 && ep->broker_gen)
+		(void)raw_ctl(ep, EPOLL_CTL_DEL, ep->broker_fd, NULL);
 }
 
 void sl_ready_epoll_created(int epfd)
@@ -94,14 +114,10 @@ static int promote_item(struct sl_item *it, struct sl_sock *s)
 
 static void demote_item(struct sl_item *it)
 {
-	struct epoll_event ev = it->want;
-
 	if (!atomic_exchange(&it->promoted, false))
 		return;
 	atomic_fetch_sub(&it->ep->promoted, 1);
-	if (it->disabled)
-		ev.events = EPOLLONESHOT;
-	(void)raw_ctl(it->ep, EPOLL_CTL_MOD, it->fd, &ev);
+	(void)native_ctl(it, EPOLL_CTL_MOD, it->disabled ? EPOLLONESHOT : it->want.events);
 }
 
 static int add_tracked(struct sl_ep *ep, struct sl_sock *s, int fd, struct epoll_event *ev)
@@ -121,7 +137,7 @@ static int add_tracked(struct sl_ep *ep, struct sl_sock *s, int fd, struct epoll
 			atomic_fetch_add(&ep->promoted, 1);
 		}
 	} else {
-		rc = raw_ctl(ep, EPOLL_CTL_ADD, fd, ev);
+		rc = native_ctl(it, EPOLL_CTL_ADD, ev->events);
 	}
 	if (!how)
 		sl_unlock(&s->rx_lock);
@@ -156,18 +172,28 @@ static int ctl_add(struct sl_ep *ep, int fd, struct epoll_event *ev)
 	it = sl_item_find(ep, fd);
 	if (it)
 		sl_item_drop(it);
-	(void)sl_item_new(ep, fd, ev);
+	it = sl_item_new(ep, fd, ev);
 	return rc;
 }
 
 static int ctl_mod(struct sl_ep *ep, struct sl_item *it, int fd, struct epoll_event *ev)
 {
+	struct epoll_event was;
+	bool disabled;
 	int rc;
 
 	if (!it || !atomic_load(&it->promoted)) {
-		rc = raw_ctl(ep, EPOLL_CTL_MOD, fd, ev);
-		if (rc == 0 && it)
-			it->want = *ev;
+		if (!it || it->fd != fd)
+			return raw_ctl(ep, EPOLL_CTL_MOD, fd, ev);
+		was = it->want;
+		disabled = it->disabled;
+		it->want = *ev;
+		it->disabled = false; /* before it fires */
+		rc = native_ctl(it, EPOLL_CTL_MOD, ev->events);
+		if (rc < 0) {
+			it->want = was;
+			it->disabled = disabled;
+		}
 		return rc;
 	}
 	if (sl_lock(&ep->lock) == 0) {
@@ -265,12 +291,20 @@ static void hook_full(struct sl_sock *s)
 	}
 }
 
+static void forget(struct sl_item *it)
+{
+	(void)raw_ctl(it->ep, EPOLL_CTL_DEL, it->fd, NULL);
+}
+
 static void hook_closed(struct sl_sock *s, int fd)
 {
-	(void)fd;
 	/* While another descriptor stands for it the kernel keeps reporting it: so do we. */
-	if (atomic_load(&s->nfds) == 1)
-		sl_items_drop_sock(s);
+	if (atomic_load(&s->nfds) != 1)
+		return;
+	/* The broker may hold the file a little longer, and with it the kernel would keep the registration. */
+	if (s->offer_gen)
+		sl_items_each_fd(fd, forget);
+	sl_items_drop_sock(s);
 }
 
 static void hook_broker(int fd)
@@ -330,6 +364,11 @@ void sl_ready_fork_prepare(void)
 
 void sl_ready_fork_parent(void)
 {
+	struct sl_ep *ep;
+	unsigned i;
+
+	for (i = 0; (ep = sl_ep_at(i)); i++)
+		ep->forked = true;
 }
 
 void sl_ready_fork_child(void)
@@ -340,6 +379,7 @@ void sl_ready_fork_child(void)
 	for (i = 0; (ep = sl_ep_at(i)); i++) {
 		sl_lock_reset(&ep->lock);
 		ep->inherited = true;
+		ep->forked = true;
 		atomic_store(&ep->sleepers, 0);
 	}
 }

@@ -159,8 +159,17 @@ static int sort_events(struct sl_ep *ep, struct epoll_event *ev, int n)
 			pump = true;
 		} else {
 			it = sl_item_of_tag(ev[i].data.u64);
-			if (it && it->ep == ep)
+			if (!it || it->ep != ep)
+				continue;
+			if (atomic_load(&it->promoted)) {
 				kernel_event(it, ev[i].events);
+			} else if ((it->want.events & EPOLLONESHOT) && !it->disabled) {
+				/* Of the kernel's own, which is spent now (native_ctl). */
+				it->disabled = true;
+				ev[out].events =
+					ev[i].events & (it->want.events | EPOLLERR | EPOLLHUP);
+				ev[out++].data = it->want.data;
+			}
 		}
 	}
 	sl_unlock(&ep->lock);
@@ -237,6 +246,7 @@ void sl_ep_polled(struct sl_ep *ep)
 	 * not: a bell can do the first only.
 	 */
 	ep->nested = true;
+	sl_ep_unwatch(ep);
 	sl_items_refuse(ep, SL_WHY_EPOLL_NESTED);
 }
 

@@ -214,6 +214,18 @@ void sl_items_drop_fd(int fd)
 	}
 }
 
+void sl_items_each_fd(int fd, void (*fn)(struct sl_item *))
+{
+	struct sl_item **h, *it;
+
+	if (sl_lock(&reg))
+		return;
+	h = head(fd, false);
+	for (it = h ? *h : NULL; it; it = it->next_fd)
+		fn(it);
+	sl_unlock(&reg);
+}
+
 void sl_items_refuse(struct sl_ep *ep, enum sl_reason why)
 {
 	struct sl_item *it;

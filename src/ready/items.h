@@ -52,6 +52,7 @@ struct sl_ep {
 	bool used;
 	bool inherited; /* by fork: our parent uses it too */
 	bool nested;	/* the kernel polls it: keep everything armed */
+	bool forked;	/* another process may wait on it: no tags but those that it knows */
 	_Atomic uint32_t promoted; /* items whose registration is ours */
 	_Atomic uint32_t sleepers; /* threads in the kernel's epoll_wait */
 	_Atomic int32_t nfds;
@@ -98,6 +99,8 @@ void sl_item_drop(struct sl_item *it);
 /** sl_items_drop_fd() / sl_items_drop_ep() - all of a descriptor that is closed, of an instance */
 void sl_items_drop_fd(int fd);
 void sl_items_drop_ep(struct sl_ep *ep);
+/** sl_items_each_fd() - call @fn for each item of a descriptor; registry lock held */
+void sl_items_each_fd(int fd, void (*fn)(struct sl_item *));
 void sl_items_drop_sock(struct sl_sock *s);
 
 /** sl_item_each() - call @fn for each item whose descriptor stands for @s; registry lock held */
@@ -114,6 +117,7 @@ void sl_item_cool(struct sl_item *it);
 void sl_ep_kick(struct sl_ep *ep, struct sl_item *it);
 /* epwait.c: arm all hot items, make them cold; kick if one is ready. Instance's lock held. */
 bool sl_ep_arm_all(struct sl_ep *ep);
+void sl_ep_unwatch(struct sl_ep *ep); /* the broker's news are for others */
 /* for poll() on an instance */
 void sl_ep_polled(struct sl_ep *ep);
 void sl_items_refuse(struct sl_ep *ep, enum sl_reason why); /* its promoted sockets: back to TCP */

@@ -47,8 +47,7 @@ static void gather(struct pollset *p)
 			continue;
 		ep = sl_ep_of(p->fds[i].fd);
 		if (ep) {
-			if (atomic_load(&ep->promoted))
-				sl_ep_polled(ep);
+			sl_ep_polled(ep);
 			continue;
 		}
 		s = sl_sock_get(p->fds[i].fd);

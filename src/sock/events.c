@@ -98,7 +98,7 @@ static uint32_t end_events(struct sl_sock *s, int fd, uint32_t want)
 		ev |= (uint32_t)k;
 	if (sd->masked)
 		ev &= ~(uint32_t)EPOLLHUP;
-	if (sd->reset)
+	if (sd->reset || sd->err)
 		ev |= IN_BITS | OUT_BITS | EPOLLRDHUP | EPOLLHUP;
 	if (sd->err)
 		ev |= EPOLLERR;
