@@ -60,6 +60,7 @@ static const char style[] =
 	"vertical-align:top}td.n,th.n{text-align:right;white-space:nowrap}"
 	".yes{color:var(--good);font-weight:600;white-space:nowrap}"
 	".no{color:var(--bad);font-weight:600;white-space:nowrap}"
+	"@media(max-width:560px){.yes span,.no span{display:none}td,th{padding-right:7px}}"
 	".wide{overflow-x:auto}details{margin-top:2.5rem}summary{cursor:pointer;font-weight:600}"
 	".note{border-left:4px solid var(--bad);padding:.2rem 0 .2rem .8rem;margin:1rem 0}";
 
@@ -110,8 +111,9 @@ static void targets(const json_t *doc, FILE *out)
 			       !strcmp(text_of(t, "is"), "at most") ? "≤" : "≥",
 			       ratio ? number : sl_bench_number(limit, number), unit);
 		sl_svg_element(out, "td", "class=\"n\"", text);
-		sl_svg_element(out, "td", ok ? "class=\"yes\"" : "class=\"no\"",
-			       ok ? "✓ reached" : "✗ not reached");
+		(void)fputs(ok ? "<td class=\"yes\">✓<span> reached</span></td>"
+			       : "<td class=\"no\">✗<span> not reached</span></td>",
+			    out);
 		(void)fputs("</tr>\n", out);
 	}
 	(void)fputs("</tbody></table></div>\n", out);

@@ -446,6 +446,23 @@ static bool pg_run(struct sl_bench *b, const struct sl_bench_args *a)
 	return text != NULL;
 }
 
+/* It listens before it lets anybody in. */
+static bool pg_ready(struct sl_bench *b, const struct server *s)
+{
+	uint64_t end = sl_bench_now_ns() + 15000000000u;
+	struct sl_bench_args a;
+
+	pg_args(&a, "pg_isready");
+	words(&a, (const char *const[]){"-q", "-h", "127.0.0.1", "-p", NULL});
+	sl_bench_arg(&a, "%d", s->port);
+	while (!pg_run(b, &a)) {
+		if (sl_bench_now_ns() > end)
+			return false;
+		(void)nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	}
+	return true;
+}
+
 static bool pg_start(struct sl_bench *b, struct server *s)
 {
 	struct sl_bench_args a;
@@ -461,7 +478,7 @@ static bool pg_start(struct sl_bench *b, struct server *s)
 	words(&a, (const char *const[]){"-D", s->dir, "-k", s->dir, "-c", "fsync=off", "-c",
 					"listen_addresses=127.0.0.1", "-p", NULL});
 	sl_bench_arg(&a, "%d", s->port);
-	if (sl_bench_spawn(b, &s->end, s->v, -1, &a) || !answers(b, s))
+	if (sl_bench_spawn(b, &s->end, s->v, -1, &a) || !answers(b, s) || !pg_ready(b, s))
 		return false;
 	pg_args(&a, "pgbench");
 	words(&a, (const char *const[]){"-i", "-q", "-s", "4", "-U", "bench", "-h", "127.0.0.1",

@@ -251,17 +251,28 @@ static bool ranges(const struct sl_svg_lines *p, struct axis *x, struct axis *y)
 	return true;
 }
 
+static void x_tick(FILE *out, double px, const char *text)
+{
+	rule(out, px, TOP + LINES_H, px, TOP + LINES_H + 4, "axis");
+	if (text)
+		label(out, px, TOP + LINES_H + 17, "tick", "middle", text);
+}
+
 /* Ticks of x stand where there are measurements, as far as there is room for their labels. */
 static void x_axis(FILE *out, const struct sl_svg_lines *p, const struct axis *x)
 {
 	double taken = -100, px, room = p->x_unit == SL_SVG_SIZE ? 44 : 34;
 	const struct sl_svg_series *s = &p->s[0];
+	struct ticks t;
 	char text[32];
 	size_t i, k;
 
 	for (i = 1; i < p->n; i++)
 		s = p->s[i].n > s->n ? &p->s[i] : s;
-	for (k = 0; k < s->n; k++) {
+	get_ticks(x, &t);
+	for (k = 0; k < t.n && p->x_unit == SL_SVG_RATE; k++) /* rates that were reached are odd */
+		x_tick(out, at(x, t.v[k]), tick_text(p->x_unit, t.v[k], text));
+	for (k = 0; k < s->n && p->x_unit != SL_SVG_RATE; k++) {
 		double v = s->x[k];
 
 		if (p->x_unit == SL_SVG_PLAIN && p->x_linear && k && (k + 1) % 8)
@@ -269,11 +280,8 @@ static void x_axis(FILE *out, const struct sl_svg_lines *p, const struct axis *x
 		px = at(x, v);
 		if (px < LINES_LEFT || px > LINES_LEFT + LINES_W)
 			continue;
-		rule(out, px, TOP + LINES_H, px, TOP + LINES_H + 4, "axis");
-		if (px - taken < room)
-			continue;
-		label(out, px, TOP + LINES_H + 17, "tick", "middle", tick_text(p->x_unit, v, text));
-		taken = px;
+		x_tick(out, px, px - taken < room ? NULL : tick_text(p->x_unit, v, text));
+		taken = px - taken < room ? taken : px;
 	}
 	rule(out, LINES_LEFT, TOP + LINES_H, LINES_LEFT + LINES_W, TOP + LINES_H, "axis");
 	label(out, LINES_LEFT + LINES_W / 2, TOP + LINES_H + 35, "title", "middle", p->x_title);
