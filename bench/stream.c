@@ -35,6 +35,7 @@ static const char help[] =
 	"  --seconds S      send for so long (2)\n"
 	"  --settle S       server: what arrives in this time first does not count (0.2)\n"
 	"  --threads N      so many send, or receive, on the one connection (1)\n"
+	"  --spin           non-blocking calls in a loop, instead of blocking ones\n"
 	"  --check          send a pattern, compare every byte\n"
 	"  --hold           server: with its result printed, wait for a line of standard input\n"
 	"                   before the connection is closed\n"
@@ -44,15 +45,21 @@ static const char help[] =
 static struct {
 	uint64_t size, recv_len, run_ns, settle_ns, threads;
 	const char *cc;
-	int check, hold, cpu;
-} opt = {64, 0, 2 * SEC_NS, 200 * 1000 * USEC_NS, 1, "cubic", 0, 0, -1};
+	int check, hold, spin, cpu;
+} opt = {64, 0, 2 * SEC_NS, 200 * 1000 * USEC_NS, 1, "cubic", 0, 0, 0, -1};
 
 static const struct bench_opt options[] = {
-	{"size", OPT_SIZE, &opt.size},	       {"recv", OPT_SIZE, &opt.recv_len},
-	{"seconds", OPT_SECONDS, &opt.run_ns}, {"settle", OPT_SECONDS, &opt.settle_ns},
-	{"threads", OPT_SIZE, &opt.threads},   {"check", OPT_FLAG, &opt.check},
-	{"hold", OPT_FLAG, &opt.hold},	       {"cpu", OPT_CPU, &opt.cpu},
-	{"congestion", OPT_TEXT, &opt.cc},     {NULL, OPT_FLAG, NULL},
+	{"size", OPT_SIZE, &opt.size},
+	{"recv", OPT_SIZE, &opt.recv_len},
+	{"seconds", OPT_SECONDS, &opt.run_ns},
+	{"settle", OPT_SECONDS, &opt.settle_ns},
+	{"threads", OPT_SIZE, &opt.threads},
+	{"check", OPT_FLAG, &opt.check},
+	{"spin", OPT_FLAG, &opt.spin},
+	{"hold", OPT_FLAG, &opt.hold},
+	{"cpu", OPT_CPU, &opt.cpu},
+	{"congestion", OPT_TEXT, &opt.cc},
+	{NULL, OPT_FLAG, NULL},
 };
 
 static struct end end;
@@ -130,7 +137,7 @@ static void receive(size_t me, struct point *from)
 	ssize_t n;
 
 	while ((n = end_recv(&end, buf, len))) {
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || (opt.spin && errno == EAGAIN)))
 			continue;
 		if (n < 0)
 			die("recv");
@@ -184,6 +191,8 @@ static void server(const char *address)
 	check_options();
 	pin(opt.cpu);
 	end = end_accept(end_listen(address, opt.cc), address);
+	if (opt.spin)
+		end_nonblock(&end);
 	from.ns = now_ns();
 	if (opt.threads == 1) {
 		receive(0, &from);
@@ -238,6 +247,8 @@ static void client(const char *address)
 	check_options();
 	pin(opt.cpu);
 	end = end_connect(address, opt.cc);
+	if (opt.spin)
+		end_nonblock(&end);
 	if (opt.threads == 1) {
 		messages = (uintptr_t)send_thread(NULL);
 	} else {

@@ -444,7 +444,7 @@ void end_send_all(const struct end *e, const void *buf, size_t len)
 	while (len) {
 		ssize_t n = end_send(e, p, len);
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
 			die("send");

@@ -90,7 +90,10 @@ void end_nonblock(const struct end *e);
 ssize_t end_send(const struct end *e, const void *buf, size_t len); /* one call */
 ssize_t end_recv(const struct end *e, void *buf, size_t len);	    /* one call */
 
-/* Whole buffers on blocking ends; end_recv_all() returns less than @len only at the end. */
+/*
+ * Whole buffers; end_recv_all() needs a blocking end, and returns less than @len only at the end of
+ * the stream. end_send_all() to a non-blocking one spins.
+ */
 void end_send_all(const struct end *e, const void *buf, size_t len);
 size_t end_recv_all(const struct end *e, void *buf, size_t len);
 

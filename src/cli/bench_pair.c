@@ -274,6 +274,10 @@ json_t *sl_bench_stream(struct sl_bench *b, const struct sl_bench_run *r)
 	sl_bench_arg(&server, "--hold");
 	add_number(&client, "--size", r->size);
 	add_seconds(&client, "--seconds", r->seconds + settle);
+	if (!strcmp(wait_of(r), "spin")) {
+		sl_bench_arg(&server, "--spin");
+		sl_bench_arg(&client, "--spin");
+	}
 	if (r->threads > 1) {
 		add_number(&server, "--threads", r->threads);
 		add_number(&client, "--threads", r->threads);

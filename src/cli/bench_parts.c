@@ -264,6 +264,8 @@ static void run_stream(struct sl_bench *b, const struct sl_bench_variant *v,
 		.v = v, .where = where, .size = size, .net = -1, .seconds = secs(b, 0.3, 0.09)};
 	char text[24];
 
+	if (v == &sl_bench_spin && where != SL_BENCH_TWO)
+		return;
 	sl_bench_step(b, "%s, %s, %s", size_text((double)size, text), sl_bench_where_titles[where],
 		      v->title);
 	sl_bench_add(b, sl_bench_stream(b, &run), "stream/%s/%s/%llu", v->name,
@@ -277,8 +279,8 @@ static void part_stream(struct sl_bench *b)
 					     16384, 65536, 262144, 1048576, 4194304};
 	static const uint64_t few_sizes[] = {16, 64, 1024, 16384, 1048576, 4194304};
 	static const uint64_t other_sizes[] = {64, 16384, 1048576};
-	static const struct sl_bench_variant *const vs[] = {&sl_bench_tcp, &sl_bench_unix,
-							    &sl_bench_pipe, &sl_bench_scilan};
+	static const struct sl_bench_variant *const vs[] = {
+		&sl_bench_tcp, &sl_bench_spin, &sl_bench_unix, &sl_bench_pipe, &sl_bench_scilan};
 	const uint64_t *sizes = b->quick ? few_sizes : all_sizes;
 	size_t n = b->quick ? COUNT(few_sizes) : COUNT(all_sizes);
 	size_t others = b->quick || b->cpus < 2 ? 0 : COUNT(other_sizes), s, v;

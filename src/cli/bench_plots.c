@@ -357,7 +357,7 @@ static void stream_place(const json_t *doc, FILE *out, const char *where, const 
 
 static void stream(const json_t *doc, FILE *out)
 {
-	static const char *const vs[] = {"tcp", "unix", "pipe", "scilan"};
+	static const char *const vs[] = {"tcp", "tcp-spin", "unix", "pipe", "scilan"};
 	struct sl_svg_lines m = {
 		.x_title = "bytes of a send", .x_unit = SL_SVG_SIZE, .y_unit = SL_SVG_RATE};
 	struct sl_svg_lines g = {
@@ -382,7 +382,7 @@ static void stream(const json_t *doc, FILE *out)
 	section(out, finding,
 		"One end sends as fast as it can, the other reads into 64 KiB or the message size, "
 		"each pinned to a core. What has arrived counts.");
-	for (v = 0; v < 4; v++) {
+	for (v = 0; v < 5; v++) {
 		(void)add_series(doc, &m, "stream", vs[v], in, "messages_s");
 		(void)add_series(doc, &g, "stream", vs[v], in, "gb_s");
 	}
