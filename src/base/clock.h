@@ -17,6 +17,15 @@ static inline uint64_t sl_now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/** sl_coarse_ns() - CLOCK_MONOTONIC as of the last timer tick: cheaper than any counter, 1-10 ms behind */
+static inline uint64_t sl_coarse_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 /** sl_ticks() - the time-stamp counter: a few ns, for spins; see sl_ticks_of_ns() */
 static inline uint64_t sl_ticks(void)
 {

@@ -158,12 +158,18 @@ int sl_rx_give_back(struct sl_link *l);
 /** sl_rx_memory() - true while the ring, and not the kernel, tells whether there is data */
 bool sl_rx_memory(const struct sl_link *l);
 
-/* A look without a lock: there may be something in the ring. */
-static inline bool sl_rx_hint(struct sl_link *l)
+/* A look without a lock: the word at the reader's position. */
+static inline uint32_t sl_rx_hint_word(struct sl_link *l)
 {
 	const struct sl_word_shm *w = atomic_load_explicit(&l->hint, memory_order_relaxed);
 
-	return w && sl_word_is_record(sl_word_look(w));
+	return w ? sl_word_look(w) : SL_EMPTY;
+}
+
+/* There may be something in the ring. */
+static inline bool sl_rx_hint(struct sl_link *l)
+{
+	return sl_word_is_record(sl_rx_hint_word(l));
 }
 
 /**

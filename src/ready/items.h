@@ -61,6 +61,8 @@ struct sl_ep {
 	int broker_fd;	     /* the broker connection that it watches */
 	uint32_t broker_gen;
 	uint64_t kernel_look; /* ticks */
+	uint64_t clock_read;  /* ticks: the last time anybody looked at the clock for it */
+	unsigned quick_turns; /* turns to come that need not */
 	bool from_kernel; /* the last events came from the kernel: look there first */
 	struct sl_spin spin;
 	struct sl_sock *last; /* most recently active, for its peer's CPU */

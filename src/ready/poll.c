@@ -141,9 +141,9 @@ static int kernel_now(struct pollset *p)
 	return take_kernel(p);
 }
 
-static bool look_due(void)
+static bool due_at(uint64_t now)
 {
-	return sl_ticks() - last_look > sl_ticks_of_ns(KERNEL_LOOK_NS);
+	return now - last_look > sl_ticks_of_ns(KERNEL_LOOK_NS);
 }
 
 static bool spin(struct pollset *p, struct sl_spinning *sp)
@@ -156,7 +156,7 @@ static bool spin(struct pollset *p, struct sl_spinning *sp)
 				return true;
 		if (!sl_spin_on(sp))
 			return false;
-	} while (!sl_spin_tick(sp) || !look_due());
+	} while (!sl_spin_tick(sp) || !due_at(sp->now));
 	return true;
 }
 
@@ -251,7 +251,7 @@ static int poll_set(struct pollset *p, const struct sl_deadline *d, const sigset
 		gather(p);
 		n = scan_rings(p);
 		k = 0;
-		if (d->now || look_due() || (!n && !spinning && p->npromoted < p->n)) {
+		if (d->now || due_at(sl_ticks()) || (!n && !spinning && p->npromoted < p->n)) {
 			k = kernel_now(p);
 		} else if (n) {
 			take_kernel(p); /* clears the others' revents: kfds hold nothing */

@@ -17,7 +17,6 @@
 #include "real.h"
 #include "sys.h"
 
-#define PEER_LOOK_NS 1000000
 #define NATIVE_PIECE (64u << 10)
 
 /* Linux moves 2 GiB less a page in one call at most. */
@@ -435,13 +434,13 @@ static ssize_t broken_pipe(int flags)
 
 /*
  * A peer that was killed awake has closed nothing and will take nothing: only the kernel knows. Where it leaves what
- * we sent for PEER_LOOK_NS, the kernel is asked.
+ * we sent for a timer tick, the kernel is asked.
  */
 static void look_for_peer(struct sl_sock *s, int fd)
 {
-	uint64_t now = sl_ticks();
+	uint64_t now = sl_coarse_ns();
 
-	if (!sl_sock_attached(s) || now - s->peer_look < sl_ticks_of_ns(PEER_LOOK_NS))
+	if (now == s->peer_look || !sl_sock_attached(s))
 		return;
 	s->peer_look = now;
 	if (!s->side->kfin && sl_link_unread(&s->link))

@@ -28,13 +28,18 @@
 
 struct sl_spinning {
 	struct sl_spin *place;
-	uint64_t start; /* ticks */
-	uint64_t until;
+	uint64_t start; /* ticks; 0: the clock was not read yet */
+	uint64_t now;	/* ticks, as last read */
+	uint64_t budget; /* ticks */
 	unsigned looks;
 	bool same_cpu;
 	bool long_yield; /* the last turn gave the core to somebody for long */
 };
 
+/*
+ * Reading the clock takes as long as a handful of looks (20 ns and more on virtual machines): what comes
+ * within the first looks is found without.
+ */
 static inline void sl_spin_begin(struct sl_spinning *sp, struct sl_spin *place, bool same_cpu)
 {
 	uint32_t ns = sl_env.spin_ns;
@@ -42,15 +47,14 @@ static inline void sl_spin_begin(struct sl_spinning *sp, struct sl_spin *place, 
 	if (sl_env.spin_auto && place->budget_ns)
 		ns = place->budget_ns - 1;
 	sp->place = place;
-	sp->start = sl_ticks();
+	sp->start = sp->now = 0;
 	if (sl_unlikely(place->skip)) {
 		place->skip--;
 		ns = 0;
-		same_cpu = true; /* the clock is read at once */
 	}
-	sp->until = sp->start + sl_ticks_of_ns(ns);
+	sp->budget = sl_ticks_of_ns(ns);
 	sp->looks = 0;
-	sp->same_cpu = same_cpu;
+	sp->same_cpu = same_cpu || !ns; /* the clock is read at once */
 	sp->long_yield = false;
 }
 
@@ -62,10 +66,19 @@ static inline void sl_spin_crowded(struct sl_spin *place)
 	place->skip = place->skipped = n;
 }
 
+/* Read the clock. Return: true: there is time left. */
+static inline bool sl_spin_clock(struct sl_spinning *sp)
+{
+	sp->now = sl_ticks();
+	if (!sp->start)
+		sp->start = sp->now;
+	return sp->now - sp->start < sp->budget;
+}
+
 /** sl_spin_on() - one turn; false: sleep */
 static inline bool sl_spin_on(struct sl_spinning *sp)
 {
-	uint64_t before, now;
+	uint64_t before;
 
 	if (sl_unlikely(sp->long_yield)) {
 		/* Looked again since, in vain. */
@@ -74,19 +87,18 @@ static inline bool sl_spin_on(struct sl_spinning *sp)
 	}
 	if (!sp->same_cpu && ++sp->looks % SL_SPIN_YIELD_LOOKS) {
 		sl_cpu_relax();
-		/* Reading the clock takes as long as looking: not every time. */
-		return sp->looks % SL_SPIN_CLOCK_LOOKS || sl_ticks() < sp->until;
+		return sp->looks % SL_SPIN_CLOCK_LOOKS || sl_spin_clock(sp);
 	}
-	before = sl_ticks();
-	if (before >= sp->until)
+	if (!sl_spin_clock(sp))
 		return false;
+	before = sp->now;
 	sl_sys_yield();
-	now = sl_ticks();
-	sp->long_yield = now - before > sl_ticks_of_ns(SL_SPIN_LONG_NS);
-	return sp->long_yield || now < sp->until;
+	(void)sl_spin_clock(sp);
+	sp->long_yield = sp->now - before > sl_ticks_of_ns(SL_SPIN_LONG_NS);
+	return sp->long_yield || sp->now - sp->start < sp->budget;
 }
 
-/** sl_spin_tick() - true now and then: the time to look at what is not looked at every turn */
+/** sl_spin_tick() - true now and then, when sl_spin_on() has read the clock into @now */
 static inline bool sl_spin_tick(const struct sl_spinning *sp)
 {
 	return sp->same_cpu || sp->looks % SL_SPIN_CLOCK_LOOKS == 0;
@@ -95,8 +107,8 @@ static inline bool sl_spin_tick(const struct sl_spinning *sp)
 /** sl_spin_done() - the wait is over; @slept: it ended in the kernel */
 static inline void sl_spin_done(struct sl_spinning *sp, bool slept)
 {
-	uint64_t took = sl_ticks() - sp->start;
 	uint32_t b = sp->place->budget_ns;
+	uint64_t took;
 
 	if (!slept)
 		sp->place->skipped = 0;
@@ -104,9 +116,10 @@ static inline void sl_spin_done(struct sl_spinning *sp, bool slept)
 		return;
 	if (!b)
 		b = sl_env.spin_ns + 1;
+	took = slept ? sl_ticks() - sp->start : 0;
 	if (took < sl_ticks_of_ns(sl_env.spin_ns))
 		b = sl_env.spin_ns + 1;
-	else if (slept && took > sl_ticks_of_ns(4ull * sl_env.spin_ns))
+	else if (took > sl_ticks_of_ns(4ull * sl_env.spin_ns))
 		b = b > 2000 ? b / 2 : 1;
 	sp->place->budget_ns = b;
 }
