@@ -74,14 +74,24 @@ void sl_ready_epoll_created(int epfd)
 		sl_ep_drop(ep);
 }
 
-static void report_anew(struct sl_item *it)
+/*
+ * The program has asked for @ev: look at it once whatever the edges say. A thread that sleeps on the instance
+ * has armed what it knew of: it is woken. Who is about to sleep looks under the lock, and is counted there.
+ */
+static int report_anew(struct sl_item *it, const struct epoll_event *ev)
 {
+	bool asleep;
+
 	if (sl_lock(&it->ep->lock))
-		return;
+		return -EINTR;
+	it->want = *ev;
 	it->pending = true;
 	it->disabled = false;
+	it->dormant = false;
 	sl_item_heat(it);
+	asleep = atomic_load(&it->ep->sleepers);
 	sl_unlock(&it->ep->lock);
+	return asleep ? our_ctl(it, EPOLL_CTL_MOD) : 0;
 }
 
 /* Why a socket registered so has to stay on TCP; SL_WHY_NONE: it need not. */
@@ -117,7 +127,11 @@ static void demote_item(struct sl_item *it)
 	if (!atomic_exchange(&it->promoted, false))
 		return;
 	atomic_fetch_sub(&it->ep->promoted, 1);
-	(void)native_ctl(it, EPOLL_CTL_MOD, it->disabled ? EPOLLONESHOT : it->want.events);
+	if (it->dormant)
+		(void)raw_ctl(it->ep, EPOLL_CTL_DEL, it->fd, NULL);
+	else
+		(void)native_ctl(it, EPOLL_CTL_MOD,
+				 it->disabled ? EPOLLONESHOT : it->want.events);
 }
 
 static int add_tracked(struct sl_ep *ep, struct sl_sock *s, int fd, struct epoll_event *ev)
@@ -144,8 +158,22 @@ static int add_tracked(struct sl_ep *ep, struct sl_sock *s, int fd, struct epoll
 	if (rc < 0)
 		sl_item_drop(it);
 	else if (atomic_load(&it->promoted))
-		report_anew(it);
+		rc = report_anew(it, ev);
 	return rc;
+}
+
+/* An item that is there already. Return: 1: none, or it was dropped: add it anew. */
+static int add_again(struct sl_ep *ep, struct sl_item *it, struct epoll_event *ev)
+{
+	if (!it || (atomic_load(&it->promoted) && !it->dormant))
+		return it ? -EEXIST : 1;
+	if (atomic_load(&it->promoted) && !refusal(ep, ev))
+		return report_anew(it, ev);
+	/* Dormant when its socket was demoted, or a stale one of a number that was used before. */
+	if (it->dormant && atomic_load(&it->promoted))
+		(void)raw_ctl(ep, EPOLL_CTL_DEL, it->fd, ev);
+	sl_item_drop(it);
+	return 1;
 }
 
 static int ctl_add(struct sl_ep *ep, int fd, struct epoll_event *ev)
@@ -158,7 +186,10 @@ static int ctl_add(struct sl_ep *ep, int fd, struct epoll_event *ev)
 	if (s) {
 		if (refusal(ep, ev))
 			sl_sock_refuse(s, fd, refusal(ep, ev));
-		rc = add_tracked(ep, s, fd, ev);
+		it = sl_item_find(ep, fd);
+		rc = it && it->dormant ? add_again(ep, it, ev) : 1;
+		if (rc == 1)
+			rc = add_tracked(ep, s, fd, ev);
 		sl_sock_put(s);
 		watch_broker(ep, sl_hidden_get(SL_HIDDEN_BROKER));
 		return rc;
@@ -196,22 +227,31 @@ static int ctl_mod(struct sl_ep *ep, struct sl_item *it, int fd, struct epoll_ev
 		}
 		return rc;
 	}
-	if (sl_lock(&ep->lock) == 0) {
-		it->want = *ev;
-		it->pending = true;
-		it->disabled = false;
-		sl_item_heat(it);
-		sl_unlock(&ep->lock);
+	return it->dormant ? -ENOENT : report_anew(it, ev);
+}
+
+static int ctl_del(struct sl_ep *ep, struct sl_item *it, int fd, struct epoll_event *ev)
+{
+	int rc = -ENOENT;
+
+	if (!it || !atomic_load(&it->promoted) || ep->inherited || sl_lock(&ep->lock)) {
+		rc = raw_ctl(ep, EPOLL_CTL_DEL, fd, ev);
+		if (it && rc == 0)
+			sl_item_drop(it);
+		return rc;
 	}
-	/* Wakes a thread that sleeps on the instance; nobody does in a process of one thread. */
-	return __libc_single_threaded ? 0 : our_ctl(it, EPOLL_CTL_MOD);
+	if (!it->dormant) {
+		it->dormant = true;
+		sl_item_cool(it);
+		rc = 0;
+	}
+	sl_unlock(&ep->lock);
+	return rc;
 }
 
 int sl_ready_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 {
 	struct sl_ep *ep = sl_ep_of(epfd);
-	struct sl_item *it;
-	int rc;
 
 	if (!ep || (op != EPOLL_CTL_DEL && !ev)) {
 		/* An instance that was made behind our back: its sockets stay where it can see them. */
@@ -229,11 +269,7 @@ int sl_ready_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 	case EPOLL_CTL_MOD:
 		return ctl_mod(ep, sl_item_find(ep, fd), fd, ev);
 	case EPOLL_CTL_DEL:
-		it = sl_item_find(ep, fd);
-		rc = raw_ctl(ep, op, fd, ev);
-		if (it && rc == 0)
-			sl_item_drop(it);
-		return rc;
+		return ctl_del(ep, sl_item_find(ep, fd), fd, ev);
 	default:
 		return raw_ctl(ep, op, fd, ev);
 	}
@@ -283,7 +319,7 @@ static void hook_full(struct sl_sock *s)
 		ep = it->ep;
 		if (!(it->want.events & EPOLLOUT) || sl_lock(&ep->lock))
 			continue;
-		if (it->sock == s)
+		if (it->sock == s && !it->dormant)
 			sl_item_heat(it);
 		sl_unlock(&ep->lock);
 		if (atomic_load(&ep->sleepers))

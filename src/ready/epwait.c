@@ -121,7 +121,7 @@ static void kernel_event(struct sl_item *it, uint32_t events)
 	struct sl_sock *s;
 	uint32_t known = 0; /* no new edge: sl_sock_edge() has counted it */
 
-	if (!atomic_load(&it->promoted) || !(s = it->sock))
+	if (!atomic_load(&it->promoted) || it->dormant || !(s = it->sock))
 		return;
 	if (s->side->kfin || s->side->rx.ring.fin)
 		known |= EPOLLRDHUP;
@@ -324,7 +324,6 @@ static int sleep_in_kernel(struct sl_ep *ep, struct epoll_event *ev, int max,
 	if (uncertain && (!left || left->tv_sec || left->tv_nsec > soon.tv_nsec))
 		left = &soon;
 
-	atomic_fetch_add(&ep->sleepers, 1);
 	if (sl_stat_page)
 		sl_stat_page->wakeups++;
 	if (sl_real.epoll_pwait2 && left && left->tv_nsec % 1000000) {
@@ -336,7 +335,6 @@ static int sleep_in_kernel(struct sl_ep *ep, struct epoll_event *ev, int max,
 			     (int)(left->tv_sec * 1000 + left->tv_nsec / 1000000);
 		n = sl_real.epoll_pwait(ep->epfd, ev, max, ms, mask);
 	}
-	atomic_fetch_sub(&ep->sleepers, 1);
 	if (n < 0) {
 		n = -errno;
 		errno = saved;
@@ -353,19 +351,22 @@ static int settle_down(struct sl_ep *ep, struct epoll_event *ev, int max,
 	bool uncertain = false;
 	int n = 0;
 
+	if (sl_lock(&ep->lock))
+		return -EINTR;
 	if (ep->nhot) {
-		if (sl_lock(&ep->lock))
-			return -EINTR;
 		uncertain = sl_ep_arm_all(ep);
 		n = scan_hot(ep, ev, max);
 		if (n == 0 && !uncertain)
 			while (ep->hot)
 				sl_item_cool(ep->hot);
-		sl_unlock(&ep->lock);
 	}
+	if (n == 0)
+		atomic_fetch_add(&ep->sleepers, 1);
+	sl_unlock(&ep->lock);
 	if (n)
 		return n;
 	n = sleep_in_kernel(ep, ev, max, d, mask, uncertain);
+	atomic_fetch_sub(&ep->sleepers, 1);
 	ep->from_kernel = n > 0;
 	return n;
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "items.h"
+#include "sys.h"
 
 #define CHUNK	 256u
 #define MAX_ITEM (1u << 20)
@@ -235,8 +236,14 @@ void sl_items_refuse(struct sl_ep *ep, enum sl_reason why)
 	for (i = 0; i < high; i++) {
 		it = &chunks[i / CHUNK][i % CHUNK];
 		s = it->sock;
-		if (it->used && it->ep == ep && s && atomic_load(&it->promoted))
+		if (!it->used || it->ep != ep || !s || !atomic_load(&it->promoted))
+			continue;
+		if (it->dormant) {
+			(void)sl_sys6(SYS_epoll_ctl, ep->epfd, EPOLL_CTL_DEL, it->fd, 0, 0, 0);
+			sl_item_drop(it);
+		} else {
 			sl_sock_refuse(s, s->fd, why);
+		}
 	}
 }
 

@@ -7,6 +7,9 @@
  * own events and data. With promotion the kernel's registration becomes ours (input, output, hang-up,
  * edge-triggered, our tag as data), and back with demotion.
  *
+ * Some event loops delete and add a descriptor with every request. The item of a promoted socket that is deleted
+ * goes dormant: nothing is reported for it, and adding it again needs no system call.
+ *
  * A tag is SL_TAG_MAGIC, the item's generation and its index. The upper bits make it a non-canonical address and a
  * large negative number, so a program's own data cannot be mistaken for one unless it is random.
  *
@@ -33,6 +36,7 @@ struct sl_item {
 	bool hot;
 	bool disabled; /* EPOLLONESHOT has fired */
 	bool pending;  /* report readiness once, whatever the edges say (ADD, MOD) */
+	bool dormant;  /* the program has deleted it; the kernel's registration stays for the next ADD */
 	uint32_t kernel_edge; /* EPOLLIN/OUT edges that the kernel reported on the kernel lane */
 	int fd;
 	struct epoll_event want; /* the program's events and data */
@@ -54,7 +58,7 @@ struct sl_ep {
 	bool nested;	/* the kernel polls it: keep everything armed */
 	bool forked;	/* another process may wait on it: no tags but those that it knows */
 	_Atomic uint32_t promoted; /* items whose registration is ours */
-	_Atomic uint32_t sleepers; /* threads in the kernel's epoll_wait */
+	_Atomic uint32_t sleepers; /* threads in the kernel's epoll_wait, or on the way; counted under the lock */
 	_Atomic int32_t nfds;
 	struct sl_item *hot; /* circular */
 	uint32_t nhot;
