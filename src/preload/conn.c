@@ -7,6 +7,28 @@
 
 enum sl_reason sl_refuse_all;
 
+/*
+ * Listeners that are known to give TCP connections, a bit each: a system call less for every accept. One that is
+ * closed behind our back leaves its bit: a connection of the next listener of that number may be tracked that is
+ * not TCP, and the broker refuses it.
+ */
+static _Atomic uint64_t tcp_listeners[SL_FD_MAX / 64];
+static unsigned listener_words; /* used so far */
+
+static void track(int fd, bool connecting)
+{
+	struct sl_sock *s;
+
+	sl_sock_track(fd, connecting);
+	if (sl_likely(sl_refuse_all == SL_WHY_NONE))
+		return;
+	s = sl_sock_get(fd);
+	if (s) {
+		sl_sock_refuse(s, fd, sl_refuse_all);
+		sl_sock_put(s);
+	}
+}
+
 static bool is_tcp(int fd)
 {
 	socklen_t len = sizeof(int);
@@ -16,22 +38,48 @@ static bool is_tcp(int fd)
 	       proto == IPPROTO_TCP;
 }
 
+void sl_conn_closing(int fd)
+{
+	uint64_t bit = 1ull << (fd & 63);
+
+	if ((unsigned)fd < SL_FD_MAX && sl_unlikely(atomic_load(&tcp_listeners[fd / 64]) & bit))
+		atomic_fetch_and(&tcp_listeners[fd / 64], ~bit);
+}
+
 void sl_conn_track(int fd, bool connecting)
 {
-	struct sl_sock *s;
-
-	if (!is_tcp(fd)) {
+	if (is_tcp(fd))
+		track(fd, connecting);
+	else
 		sl_sock_untrack(fd); /* the number of one that was closed behind our back */
+}
+
+void sl_conn_closing_range(unsigned first, unsigned last)
+{
+	unsigned i;
+
+	for (i = first / 64; i < listener_words && i <= last / 64; i++)
+		atomic_store(&tcp_listeners[i], 0); /* forgetting costs a system call later */
+}
+
+static void note_listener(unsigned word, uint64_t bit)
+{
+	if (listener_words <= word)
+		listener_words = word + 1;
+	atomic_fetch_or(&tcp_listeners[word], bit);
+}
+
+static void track_accepted(int fd, int listener)
+{
+	uint64_t bit = 1ull << (listener & 63);
+
+	if ((unsigned)listener < SL_FD_MAX && atomic_load(&tcp_listeners[listener / 64]) & bit) {
+		track(fd, false);
 		return;
 	}
-	sl_sock_track(fd, connecting);
-	if (sl_likely(sl_refuse_all == SL_WHY_NONE))
-		return;
-	s = sl_sock_get(fd);
-	if (s) {
-		sl_sock_refuse(s, fd, sl_refuse_all);
-		sl_sock_put(s);
-	}
+	sl_conn_track(fd, false);
+	if ((unsigned)listener < SL_FD_MAX && sl_fdtab_load(fd))
+		note_listener((unsigned)listener / 64, bit);
 }
 
 void sl_conn_refuse_all(enum sl_reason why)
@@ -100,7 +148,7 @@ static void connected(int fd, const struct sockaddr *addr, int err)
 	if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)
 		return;
 	if (err == EINPROGRESS)
-		sl_conn_track(fd, true);
+		track(fd, true); /* a stream, then; the broker tells other kinds than TCP */
 	else if ((!err || err == EINTR) && !under_way(fd)) {
 		sl_conn_track(fd, err == EINTR);
 		if (!err)
@@ -134,21 +182,21 @@ SL_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 }
 SL_ALIAS(__connect, connect);
 
-static int accepted(int fd)
+static int accepted(int fd, int listener)
 {
 	if (fd >= 0 && sl_live)
-		sl_conn_track(fd, false);
+		track_accepted(fd, listener);
 	return fd;
 }
 
 SL_EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
-	return accepted(REAL(accept)(fd, addr, len));
+	return accepted(REAL(accept)(fd, addr, len), fd);
 }
 
 SL_EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
-	return accepted(REAL(accept4)(fd, addr, len, flags));
+	return accepted(REAL(accept4)(fd, addr, len, flags), fd);
 }
 
 SL_EXPORT int shutdown(int fd, int how)

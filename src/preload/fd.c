@@ -19,6 +19,7 @@ int sl_fd_closing(int fd)
 
 	if (!sl_live)
 		return 0;
+	sl_conn_closing(fd);
 	rc = sl_sock_close(fd);
 	if (rc == 0)
 		sl_ready_close(fd);
@@ -62,6 +63,7 @@ SL_EXPORT int close_range(unsigned first, unsigned last, int flags)
 		for (fd = sl_fdtab_next((int)first); fd >= 0 && (unsigned)fd <= last;
 		     fd = sl_fdtab_next(fd + 1))
 			(void)sl_fd_closing(fd);
+	sl_conn_closing_range(first, last);
 	return close_around(first, last, flags);
 }
 

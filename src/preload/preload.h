@@ -105,6 +105,10 @@ extern enum sl_reason sl_refuse_all;
 /** sl_conn_track() - sl_sock_track(), under sl_refuse_all */
 void sl_conn_track(int fd, bool connecting);
 
+/** sl_conn_closing() - @fd is about to be closed: what was known of the listener is void */
+void sl_conn_closing(int fd);
+void sl_conn_closing_range(unsigned first, unsigned last);
+
 /** sl_conn_refuse_all() - no socket of this process is promoted from now on */
 void sl_conn_refuse_all(enum sl_reason why);
 
