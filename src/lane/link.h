@@ -190,6 +190,13 @@ void sl_link_ended(struct sl_link *l);
 /** sl_link_ends() - tell the peer that what the kernel is about to tell it is meant */
 void sl_link_ends(struct sl_link *l, enum sl_ended how);
 
+/* There may be something in the ring that no scan has seen yet. */
+static inline bool sl_rx_hint_new(struct sl_link *l)
+{
+	return atomic_load_explicit(&l->hint, memory_order_relaxed) &&
+	       sl_word_is_record(sl_word_look(sl_ring_word(&l->in, l->side->rx.ring.end)));
+}
+
 /* --- both; rx and tx lock --- */
 
 /**

@@ -100,18 +100,24 @@ static int scan_hot(struct sl_ep *ep, struct epoll_event *ev, int max)
 	return n;
 }
 
-/* Any hot item with something new in its ring? A look without locks, for the spin. */
+static bool hint(struct sl_item *it)
+{
+	struct sl_sock *s = it->sock; /* another thread may be detaching it */
+
+	if (!s || it->disabled || !(it->want.events & (EPOLLIN | EPOLLRDNORM | EPOLLRDHUP)))
+		return false;
+	return it->want.events & EPOLLET ? sl_sock_hint_new(s) : sl_sock_hint(s);
+}
+
+/* Any hot item with something new to report? A look without locks, for the spin. */
 static bool hint_hot(struct sl_ep *ep)
 {
 	uint32_t left = ep->nhot;
 	struct sl_item *it;
-	struct sl_sock *s;
 
-	for (it = ep->hot; it && left--; it = it->next_hot) {
-		s = it->sock; /* another thread may be detaching it */
-		if (s && sl_sock_hint(s))
+	for (it = ep->hot; it && left--; it = it->next_hot)
+		if (hint(it))
 			return true;
-	}
 	return false;
 }
 
@@ -301,9 +307,14 @@ static bool same_cpu(struct sl_ep *ep)
 	return ep->last && sl_sock_attached(ep->last) && sl_sock_same_cpu(ep->last);
 }
 
-/* Return: true: something is there, or the kernel is due; false: the budget is used up. */
-static bool spin(struct sl_ep *ep, struct sl_spinning *sp)
+/*
+ * @again: what a hint promised was not there: a hint is no proof.
+ * Return: true: something is there, or the kernel is due; false: the budget is used up.
+ */
+static bool spin(struct sl_ep *ep, struct sl_spinning *sp, bool again)
 {
+	if (again && !sl_spin_on(sp))
+		return false;
 	do {
 		if (hint_hot(ep))
 			return true;
@@ -375,7 +386,7 @@ static int wait_rings(struct sl_ep *ep, struct epoll_event *ev, int max,
 		      const struct sl_deadline *d, const sigset_t *mask)
 {
 	struct sl_spinning sp = {0};
-	bool spinning = false;
+	bool spinning = false, again = false;
 	int n;
 
 	for (;;) {
@@ -387,8 +398,10 @@ static int wait_rings(struct sl_ep *ep, struct epoll_event *ev, int max,
 		if (ep->nhot && !spinning) {
 			sl_spin_begin(&sp, &ep->spin, same_cpu(ep));
 			spinning = true;
+			again = false;
 		}
-		if (spinning && spin(ep, &sp)) {
+		if (spinning && spin(ep, &sp, again)) {
+			again = true;
 			if (sl_deadline_over(d))
 				return 0;
 			continue;

@@ -19,6 +19,7 @@
 
 #define KERNEL_LOOK_NS 30000
 #define ON_STACK       128
+#define IN_BITS	       (POLLIN | POLLRDNORM | POLLRDHUP)
 
 static __thread uint64_t last_look __attribute__((tls_model("initial-exec")));
 static __thread struct sl_spin place __attribute__((tls_model("initial-exec")));
@@ -146,13 +147,17 @@ static bool due_at(uint64_t now)
 	return now - last_look > sl_ticks_of_ns(KERNEL_LOOK_NS);
 }
 
-static bool spin(struct pollset *p, struct sl_spinning *sp)
+/* @again: what a hint promised was not there: a hint is no proof. */
+static bool spin(struct pollset *p, struct sl_spinning *sp, bool again)
 {
 	nfds_t i;
 
+	if (again && !sl_spin_on(sp))
+		return false;
 	do {
 		for (i = 0; i < p->n; i++)
-			if (p->socks[i] && sl_sock_hint(p->socks[i]))
+			if (p->socks[i] && (p->fds[i].events & IN_BITS) &&
+			    sl_sock_hint(p->socks[i]))
 				return true;
 		if (!sl_spin_on(sp))
 			return false;
@@ -242,8 +247,8 @@ static int sleep_in_kernel(struct pollset *p, const struct sl_deadline *d, const
 
 static int poll_set(struct pollset *p, const struct sl_deadline *d, const sigset_t *mask)
 {
-	struct sl_spinning sp;
-	bool spinning = false, uncertain, same, slept;
+	struct sl_spinning sp = {0};
+	bool spinning = false, again = false, uncertain, same, slept;
 	unsigned vain = 0;
 	int n, k;
 
@@ -261,8 +266,10 @@ static int poll_set(struct pollset *p, const struct sl_deadline *d, const sigset
 		if (p->npromoted && !spinning) {
 			sl_spin_begin(&sp, &place, sl_sock_same_cpu(p->any));
 			spinning = true;
+			again = false;
 		}
-		if (spinning && spin(p, &sp) && !sl_deadline_over(d)) {
+		if (spinning && spin(p, &sp, again) && !sl_deadline_over(d)) {
+			again = true;
 			scatter(p);
 			continue;
 		}

@@ -257,6 +257,12 @@ static inline bool sl_sock_hint(struct sl_sock *s)
 	return sl_rx_hint(&s->link);
 }
 
+/** sl_sock_hint_new() - the same, for what sl_sock_edge() has not counted yet */
+static inline bool sl_sock_hint_new(struct sl_sock *s)
+{
+	return sl_rx_hint_new(&s->link);
+}
+
 /** sl_sock_attached() - promoted: readiness is ours to tell */
 static inline bool sl_sock_attached(struct sl_sock *s)
 {

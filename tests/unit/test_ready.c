@@ -234,6 +234,93 @@ static void test_leave(void **state)
 	epoll_close(&in);
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t), 0);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Unread data that nobody waits for keeps nobody awake. */
+static void test_asleep(void **state)
+{
+	static const struct timespec long_enough = {.tv_nsec = 300000000};
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
+	struct sock_pair p;
+	int ep, rc;
+	uint64_t start;
+
+	(void)state;
+	sock_open_promoted(&p, SL_RING_LEN_MIN);
+	ep = epoll_create1(EPOLL_CLOEXEC);
+	sl_ready_epoll_created(ep);
+	assert_int_equal(sl_ready_epoll_ctl(ep, EPOLL_CTL_ADD, p.fd[1], &ev), 0);
+	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
+	assert_int_equal(sl_ready_epoll_wait(ep, &ev, 1, &patient, NULL), 1);
+	start = cpu_ns();
+	assert_int_equal(sl_ready_epoll_wait(ep, &ev, 1, &long_enough, NULL), 0);
+	assert_true(cpu_ns() - start < 100000000);
+
+	(void)fill(&p, 1);
+	start = cpu_ns();
+	assert_int_equal(polled(&p, 1, POLLOUT, &long_enough), 0);
+	assert_true(cpu_ns() - start < 100000000);
+
+	ev.events = EPOLLOUT;
+	assert_int_equal(sl_ready_epoll_ctl(ep, EPOLL_CTL_MOD, p.fd[1], &ev), 0);
+	start = cpu_ns();
+	rc = sl_ready_epoll_wait(ep, &ev, 1, &long_enough, NULL);
+	assert_int_equal(rc, 0);
+	assert_true(cpu_ns() - start < 100000000);
+	sl_ready_close(ep);
+	(void)close(ep);
+	sock_close(&p);
+}
+
+/* Deleted and added again, as some event loops do for every request. */
+static void test_dormant(void **state)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 7}, got;
+	struct sock_pair p;
+	int ep;
+
+	(void)state;
+	sock_open_promoted(&p, SL_RING_LEN_MIN);
+	ep = epoll_create1(EPOLL_CLOEXEC);
+	sl_ready_epoll_created(ep);
+	assert_int_equal(sl_ready_epoll_ctl(ep, EPOLL_CTL_ADD, p.fd[1], &ev), 0);
+	assert_int_equal(sl_ready_epoll_wait(ep, &got, 1, &soon, NULL), 0); /* armed, cold */
+	assert_int_equal(sl_ready_epoll_ctl(ep, EPOLL_CTL_DEL, p.fd[1], NULL), 0);
+	assert_int_equal(sl_ready_epoll_ctl(ep, EPOLL_CTL_DEL, p.fd[1], NULL), -ENOENT);
+	assert_int_equal(sl_ready_epoll_ctl(ep, EPOLL_CTL_MOD, p.fd[1], &ev), -ENOENT);
+	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
+	assert_int_equal(sl_ready_epoll_wait(ep, &got, 1, &soon, NULL), 0);
+	ev.data.u64 = 8;
+	assert_int_equal(sl_ready_epoll_ctl(ep, EPOLL_CTL_ADD, p.fd[1], &ev), 0);
+	assert_int_equal(sl_ready_epoll_ctl(ep, EPOLL_CTL_ADD, p.fd[1], &ev), -EEXIST);
+	assert_int_equal(sl_ready_epoll_wait(ep, &got, 1, &patient, NULL), 1);
+	assert_int_equal(got.data.u64, 8);
+	take(&p, 1, 10);
+	assert_int_equal(sl_ready_epoll_ctl(ep, EPOLL_CTL_DEL, p.fd[1], NULL), 0);
+
+	/* Demoted while it is dormant: nothing is left behind in the kernel. */
+	sl_sock_refuse(p.s[1], p.fd[1], SL_WHY_OPT_FILTER);
+	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
+	take(&p, 1, 10);
+	assert_int_equal(sock_send(&p, 1, buf, 10, 0), 10);
+	take(&p, 0, 10);
+	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
+	assert_int_equal(sl_ready_epoll_wait(ep, &got, 1, &soon, NULL), 0);
+	ev.data.u64 = 9;
+	assert_int_equal(sl_ready_epoll_ctl(ep, EPOLL_CTL_ADD, p.fd[1], &ev), 0);
+	assert_int_equal(sl_ready_epoll_wait(ep, &got, 1, &patient, NULL), 1);
+	assert_int_equal(got.data.u64, 9);
+	sl_ready_close(ep);
+	(void)close(ep);
+	sock_close(&p);
+}
+
 static void test_deadline(void **state)
 {
 	struct timespec ts;
@@ -260,7 +347,8 @@ int main(void)
 		cmocka_unit_test(test_poll),	 cmocka_unit_test(test_level),
 		cmocka_unit_test(test_edge),	 cmocka_unit_test(test_oneshot),
 		cmocka_unit_test(test_room),	 cmocka_unit_test(test_leave),
-		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_deadline), cmocka_unit_test(test_asleep),
+		cmocka_unit_test(test_dormant),
 	};
 
 	sock_setup();
