@@ -40,7 +40,10 @@ def test_rsync(mode, procs, daemon, files, tmp_path, port, way):
     ends = (f"{daemon}/source/", f"{target}/") if way == "download" else \
         (f"{files}/", f"{daemon}/target/")
     client = procs.start(mode.client(["rsync", "-a", "--bwlimit=20M", *ends]))
-    mode.observe(port)
+    # A client that downloads forks while the connection is up. Once chaos has left the memory lane it
+    # stays on TCP, as two processes hold it: bytes on memory are a matter of luck then.
+    if (mode.name, way) != ("chaos", "download"):
+        mode.observe(port)
     procs.finish(client)
     assert tree(target) == tree(files)
     (target / "d3" / "big").write_bytes(b"changed")
