@@ -120,11 +120,13 @@ size_t sl_tx_room(struct sl_link *l);
 
 /**
  * sl_rx_recv() - receive into @sink, at most @len bytes, from whichever lane
- * @flags: MSG_PEEK
+ * @flags: MSG_PEEK, SL_RX_DROP
  * @ring:  set when the peer's writer is to be rung (with the tx lock, after this one is released)
  *
- * Return: bytes; 0 end of file; -EAGAIN nothing now; -errno; -EPROTO.
+ * Return: bytes; 0 end of file; -EAGAIN nothing now; -errno; -EPROTO; -EBUSY: bells lie before the data, and threads that
+ *	   sleep on them have not woken yet: let them, and try again. With SL_RX_DROP they are dropped all the same.
  */
+#define SL_RX_DROP 0x20000000
 ssize_t sl_rx_recv(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, int flags,
 		   bool *ring);
 

@@ -148,7 +148,9 @@ static int settle(struct sl_link *l, enum sl_rec_type *type, const uint8_t **dat
 	}
 }
 
-static ssize_t recv_ring(struct sl_link *l, struct sl_sink *sink, size_t len, bool peeking)
+/* @left: set by a peek that came to END: the stream goes on in the kernel. */
+static ssize_t recv_ring(struct sl_link *l, struct sl_sink *sink, size_t len, bool peeking,
+			 bool *left)
 {
 	struct sl_rx_side *rx = &l->side->rx;
 	struct sl_ring_rx saved = rx->ring;
@@ -160,8 +162,12 @@ static ssize_t recv_ring(struct sl_link *l, struct sl_sink *sink, size_t len, bo
 
 	while (got < len) {
 		/* A peek must not walk over END, which cannot be put back. */
-		if (peeking && got && (peek(l, &type, &data, &n) <= 0 || type != SL_DATA))
-			break;
+		if (peeking && got) {
+			rc = peek(l, &type, &data, &n);
+			*left = rc > 0 && type == SL_END;
+			if (rc <= 0 || type != SL_DATA)
+				break;
+		}
 		rc = settle(l, &type, &data, &n);
 		if (rc <= 0 || type != SL_DATA)
 			break;
@@ -268,12 +274,17 @@ static ssize_t allowed_before_start(struct sl_link *l, int fd, size_t len)
 	return (ssize_t)sl_min_size(queued, len);
 }
 
-/* Bells that lie before data. Return: 0 gone; 1 end of file; -EAGAIN some are still to come. */
-static int drop_all(struct sl_link *l, int fd)
+/*
+ * Bells that lie before data. Who sleeps on one of them must have seen it first.
+ * Return: 0 gone; 1 end of file; -EAGAIN some are still to come; -EBUSY somebody sleeps.
+ */
+static int drop_all(struct sl_link *l, int fd, int flags)
 {
 	ssize_t n;
 
 	while (bells(l)) {
+		if (l->side->rx.sleepers && !(flags & SL_RX_DROP))
+			return -EBUSY;
 		n = note_kernel(l, drop(l, fd));
 		if (n <= 0)
 			return n ? (int)n : 1;
@@ -284,7 +295,7 @@ static int drop_all(struct sl_link *l, int fd)
 /* Behind END: bells that are left, then data. */
 static ssize_t recv_after(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, int flags)
 {
-	int rc = drop_all(l, fd);
+	int rc = drop_all(l, fd, flags);
 
 	return rc ? (rc > 0 ? 0 : rc) : recv_kernel(l, fd, sink, len, flags);
 }
@@ -297,7 +308,7 @@ static ssize_t recv_on(struct sl_link *l, int fd, struct sl_sink *sink, size_t n
 	ssize_t more;
 
 	if (n == len ||
-	    (n && (drop_all(l, fd) || sl_sys_ioctl(fd, SIOCATMARK, &mark) < 0 || mark)))
+	    (n && (drop_all(l, fd, flags) || sl_sys_ioctl(fd, SIOCATMARK, &mark) < 0 || mark)))
 		return (ssize_t)n;
 	more = recv_after(l, fd, sink, len - n, flags);
 	return more > 0 ? (ssize_t)n + more : n ? (ssize_t)n : more;
@@ -358,20 +369,19 @@ ssize_t sl_rx_recv(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, 
 		   bool *ring)
 {
 	struct sl_rx_side *rx = &l->side->rx;
-	bool peeking = flags & MSG_PEEK;
+	bool peeking = flags & MSG_PEEK, left = false;
 	ssize_t n;
 
 	if (sl_unlikely(rx->state != SL_RX_MEM && rx->state != SL_RX_CLOSING))
 		return recv_outside(l, fd, sink, len, flags, ring);
-	n = recv_ring(l, sink, len, peeking);
+	n = recv_ring(l, sink, len, peeking, &left);
 	if (sl_likely(!peeking && !rx->given))
 		*ring |= sl_ring_credit(&l->in, &rx->ring, false);
 	set_hint(l);
 	if (n > 0 && !peeking)
 		l->stat->rx.bytes_memory += (uint64_t)n;
 	if (sl_likely(rx->state != SL_RX_DONE)) {
-		if (sl_likely(!peeking) || n <= 0 || (size_t)n == len ||
-		    !sl_ring_left(&l->in, &rx->ring))
+		if (sl_likely(!left))
 			return n;
 	} else if (n < 0 && n != -EAGAIN) {
 		return n;
@@ -385,13 +395,17 @@ bool sl_rx_memory(const struct sl_link *l)
 	return l->side->rx.state == SL_RX_MEM || l->side->rx.state == SL_RX_CLOSING;
 }
 
+/* Behind END: what is queued, but for the bells at its head. */
 static ssize_t avail_after(struct sl_link *l, int fd)
 {
-	int avail = 0;
+	int queued = 0;
+	uint64_t skip;
 
-	if (drop_all(l, fd) || sl_sys_ioctl(fd, FIONREAD, &avail) < 0 || avail < 0)
+	(void)drop_all(l, fd, 0);
+	if (sl_sys_ioctl(fd, FIONREAD, &queued) < 0 || queued < 0)
 		return 0;
-	return avail;
+	skip = bells(l);
+	return skip < (uint64_t)queued ? (ssize_t)((uint64_t)queued - skip) : 0;
 }
 
 static ssize_t avail_behind_start(struct sl_link *l, size_t enough)

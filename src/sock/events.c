@@ -212,7 +212,7 @@ bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain)
 	if (sl_sock_attached(s) && s->side->tx.state == SL_TX_MEM &&
 	    sl_tx_room(&s->link) < s->link.out.len / 4)
 		uncertain = !sl_ring_want(&s->link.out, &s->side->tx.ring, s->link.out.len / 4) &&
-			    s->side->rx.state == SL_RX_TCP;
+			    (s->side->rx.state == SL_RX_TCP || (drain && sl_others_may_leave(s)));
 	sl_tx_release(s, how);
 	return uncertain;
 }

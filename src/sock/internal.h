@@ -68,6 +68,15 @@ static inline void sl_both_release(struct sl_sock *s, int how)
 	sl_unlock(&s->rx_lock);
 }
 
+/*
+ * Another thread or process of this end may leave the lane, and nothing tells a poll that waits for room: it is bounded
+ * then. Epoll instances are kicked.
+ */
+static inline bool sl_others_may_leave(const struct sl_sock *s)
+{
+	return !__libc_single_threaded || atomic_load(&s->side->holders) > 1;
+}
+
 /* pool.c */
 struct sl_sock *sl_pool_get(void);
 struct sl_sock *sl_pool_at(unsigned index); /* in use or not; NULL beyond the pool */

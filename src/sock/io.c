@@ -18,6 +18,7 @@
 #include "sys.h"
 
 #define NATIVE_PIECE (64u << 10)
+#define BUSY_TRIES   100 /* of 100 us */
 
 /* Linux moves 2 GiB less a page in one call at most. */
 static size_t iov_total(const struct msghdr *m)
@@ -269,7 +270,7 @@ static ssize_t at_end(struct sl_sock *s)
 	return -err;
 }
 
-static ssize_t recv_step(struct sl_sock *s, int fd, struct sl_sink *sink, size_t len, int flags)
+static ssize_t recv_try(struct sl_sock *s, int fd, struct sl_sink *sink, size_t len, int flags)
 {
 	bool ring = false, ended;
 	ssize_t n;
@@ -282,7 +283,7 @@ static ssize_t recv_step(struct sl_sock *s, int fd, struct sl_sink *sink, size_t
 		return -ERESTART;
 	}
 	ended = s->side->kfin || s->side->err; /* known before the ring is looked at */
-	n = sl_rx_recv(&s->link, fd, sink, len, flags & MSG_PEEK, &ring);
+	n = sl_rx_recv(&s->link, fd, sink, len, flags & (MSG_PEEK | SL_RX_DROP), &ring);
 	if (sl_unlikely((n == -EAGAIN && (ended || !sl_rx_memory(&s->link))) ||
 			(n == 0 && s->side->err)))
 		n = at_end(s);
@@ -293,6 +294,22 @@ static ssize_t recv_step(struct sl_sock *s, int fd, struct sl_sink *sink, size_t
 		sl_sock_reset(s, fd, SL_WHY_BAD_PEER);
 		n = -ECONNRESET;
 		s->side->err = 0;
+	}
+	return n;
+}
+
+/* Sleepers whose bell is there wake at once. One that was killed is still counted: there is an end to waiting. */
+static ssize_t recv_step(struct sl_sock *s, int fd, struct sl_sink *sink, size_t len, int flags)
+{
+	static const struct timespec step = {.tv_nsec = 100000};
+	int tries = BUSY_TRIES;
+	ssize_t n;
+
+	flags &= MSG_PEEK;
+	while (sl_unlikely((n = recv_try(s, fd, sink, len, flags)) == -EBUSY)) {
+		(void)sl_sys(SYS_nanosleep, &step, 0, 0);
+		if (!tries--)
+			flags |= SL_RX_DROP;
 	}
 	return n;
 }

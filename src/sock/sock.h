@@ -227,8 +227,9 @@ uint64_t sl_sock_edge(struct sl_sock *s);
  * Afterwards look again (sl_sock_events) and, if that shows nothing, sleep for POLLIN | POLLRDHUP (and POLLOUT
  * where sl_sock_kernel_out() says so).
  *
- * Return: false; true when the bell for room may not get through, because bytes from before the switch lie unread
- * in the kernel's queue and fill the window: sleep no longer than SL_UNCERTAIN_MS.
+ * Return: false; true when news of room may not get through: sleep no longer than SL_UNCERTAIN_MS. Bytes from before
+ * the switch may lie unread in the kernel's queue and fill the window, so that no bell fits; or somebody else of this
+ * end may leave the lane.
  */
 bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain);
 
