@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include "copy.h"
+#include "fault.h"
 #include "sys.h"
 
 static void step(const struct iovec **iov, int *cnt, size_t *off, size_t len)
@@ -46,8 +46,10 @@ ssize_t sl_src_fill(struct sl_src *src, void *dst, size_t len)
 		return fill_fd(src, dst, len);
 	while (done < len && src->iovcnt > 0) {
 		n = sl_min_size(src->iov->iov_len - src->off, len - done);
-		if (n) /* an empty entry may have no address */
-			memcpy((char *)dst + done, (const char *)src->iov->iov_base + src->off, n);
+		/* An empty entry may have no address. */
+		if (n && sl_unlikely(sl_copy((char *)dst + done,
+					     (const char *)src->iov->iov_base + src->off, n)))
+			return -EFAULT;
 		done += n;
 		sl_src_skip(src, n);
 	}
@@ -62,8 +64,10 @@ ssize_t sl_sink_put(struct sl_sink *sink, const void *data, size_t len)
 		return sl_sys(SYS_write, sink->fd, data, len);
 	while (done < len && sink->iovcnt > 0) {
 		n = sl_min_size(sink->iov->iov_len - sink->off, len - done);
-		if (n && !sink->discard)
-			memcpy((char *)sink->iov->iov_base + sink->off, (const char *)data + done, n);
+		if (n && !sink->discard &&
+		    sl_unlikely(sl_copy((char *)sink->iov->iov_base + sink->off,
+					(const char *)data + done, n)))
+			return -EFAULT;
 		done += n;
 		sl_sink_skip(sink, n);
 	}

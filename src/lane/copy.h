@@ -30,7 +30,7 @@ struct sl_sink {
 
 /**
  * sl_src_fill() - take up to @len bytes to @dst
- * Return: bytes taken; 0 the source is at its end; -errno (descriptors only).
+ * Return: bytes taken; 0 the source is at its end; -errno: of the descriptor, or -EFAULT.
  */
 ssize_t sl_src_fill(struct sl_src *src, void *dst, size_t len);
 

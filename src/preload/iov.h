@@ -3,6 +3,7 @@
 #ifndef SL_IOV_H
 #define SL_IOV_H
 
+#include "fault.h"
 #include "preload.h"
 
 #define SL_IOV_MAX 1024	      /* UIO_MAXIOV */
@@ -27,7 +28,7 @@ static inline int sl_iov_check(const struct iovec *iov, size_t n, int too_many)
 
 	if (n > SL_IOV_MAX)
 		return too_many;
-	if (n && !iov)
+	if (n && sl_unlikely(sl_bad_address(iov)))
 		return -EFAULT;
 	for (i = 0; i < n; i++)
 		if (iov[i].iov_len > SSIZE_MAX)

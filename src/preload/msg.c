@@ -70,7 +70,7 @@ SL_EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 
 	if (!s)
 		return REAL(recvmsg)(fd, m, flags);
-	rc = m ? sock_recvmsg(s, fd, m, flags) : -EFAULT;
+	rc = sl_bad_address(m) ? -EFAULT : sock_recvmsg(s, fd, m, flags);
 	sl_sock_put(s);
 	return sl_ret(rc);
 }
@@ -127,7 +127,7 @@ SL_EXPORT int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct 
 
 	if (!s)
 		return REAL(recvmmsg)(fd, v, n, flags, timeout);
-	rc = n && !v ? -EFAULT : sock_recvmmsg(s, fd, v, n, flags, timeout);
+	rc = n && sl_bad_address(v) ? -EFAULT : sock_recvmmsg(s, fd, v, n, flags, timeout);
 	sl_sock_put(s);
 	return (int)sl_ret(rc);
 }
@@ -203,7 +203,7 @@ SL_EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 			hand_over_passed(m);
 		return REAL(sendmsg)(fd, m, flags);
 	}
-	rc = m ? sock_sendmsg(s, fd, m, flags) : -EFAULT;
+	rc = sl_bad_address(m) ? -EFAULT : sock_sendmsg(s, fd, m, flags);
 	sl_sock_put(s);
 	return sl_ret(rc);
 }
@@ -247,7 +247,7 @@ SL_EXPORT int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
 				hand_over_passed(&v[i].msg_hdr);
 		return REAL(sendmmsg)(fd, v, n, flags);
 	}
-	rc = n && !v ? -EFAULT : sock_sendmmsg(s, fd, v, n, flags);
+	rc = n && sl_bad_address(v) ? -EFAULT : sock_sendmmsg(s, fd, v, n, flags);
 	sl_sock_put(s);
 	return (int)sl_ret(rc);
 }

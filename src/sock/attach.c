@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "clock.h"
+#include "fault.h"
 #include "internal.h"
 #include "log.h"
 #include "sys.h"
@@ -193,6 +194,7 @@ static int attach_locked(struct sl_sock *s, int fd)
 	s->side = side;
 	if (old != &s->own)
 		sl_map_retire(old, SL_SIDE_LEN);
+	sl_fault_init();
 	note_options(s, fd);
 	take_delays(s, fd);
 	atomic_store(&s->offer, SL_OFFER_TAKEN);

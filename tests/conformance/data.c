@@ -66,6 +66,14 @@ static void bad_iovec(struct pair *p)
 	rec_sys("writev, negative length", writev(p->a.fd, iov, 2));
 	m.msg_iovlen = 2;
 	rec_sys("sendmsg, negative length", sendmsg(p->a.fd, &m, 0));
+	m.msg_iov = NULL;
+	m.msg_iovlen = 1;
+	rec_sys("sendmsg, no iovec", sendmsg(p->a.fd, &m, 0));
+	rec_sys("recvmsg, no iovec", recvmsg(p->a.fd, &m, MSG_DONTWAIT));
+	m.msg_iov = (struct iovec *)-64l;
+	rec_sys("sendmsg, wild iovec", sendmsg(p->a.fd, &m, 0));
+	rec_sys("recvmsg, wild iovec", recvmsg(p->a.fd, &m, MSG_DONTWAIT));
+	rec_sys("writev, wild iovec", writev(p->a.fd, m.msg_iov, 2));
 	take(p, A, SEND, 3, 0, 0);
 	take(p, B, RECV, 10, 0, 0);
 }

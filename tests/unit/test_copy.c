@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Sources and sinks: iovecs of every shape, in pieces of every size, against one flat copy. */
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include "copy.h"
+#include "fault.h"
 #include "test_core_util.h"
 
 #define MOST 24
@@ -179,6 +183,78 @@ static void test_descriptors(void **state)
 	(void)close(p[0]);
 }
 
+/* Bad pages, at every place and with every length. Return: 0, or the line of what is wrong. */
+static int bad_pages(void)
+{
+	char *page = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	static uint8_t mine[8192];
+	size_t len, before;
+
+	mprotect(page + 4096, 4096, PROT_NONE);
+	for (len = 1; len <= sizeof(mine); len = len * 3 / 2 + 1) {
+		for (before = 0; before < len && before <= 4096; before += len / 4 + 1) {
+			struct iovec iov = {page + 4096 - before, len};
+			struct sl_src src = {.iov = &iov, .iovcnt = 1, .fd = -1};
+			struct sl_sink sink = {.iov = &iov, .iovcnt = 1, .fd = -1};
+
+			if (sl_src_fill(&src, mine, len) != -EFAULT ||
+			    sl_sink_put(&sink, mine, len) != -EFAULT)
+				return 1;
+		}
+	}
+	if (sl_copy(mine, NULL, 1) != -EFAULT || sl_copy(mine, (void *)-1ul, 100) != -EFAULT ||
+	    sl_copy((void *)(1ul << 60), mine, 100) != -EFAULT)
+		return 2;
+	mprotect(page + 4096, 4096, PROT_READ);
+	if (sl_copy(mine, page + 4096, 4096) || sl_copy(page, mine, 4096))
+		return 3;
+	return sl_copy(page + 4096, mine, 8) == -EFAULT ? 0 : 4;
+}
+
+enum { PAGES, WILD, SENT, ORDINARY };
+
+/* In a child, as cmocka has handlers of its own. Return: its wait status. */
+static int in_child(int what)
+{
+	char *volatile nowhere = (char *)8;
+	volatile char *wild = nowhere;
+	const struct rlimit none = {0};
+	int pid = fork(), st = -1;
+
+	if (!pid) {
+		setrlimit(RLIMIT_CORE, &none);
+		signal(SIGSEGV, SIG_DFL);
+		sl_fault_init();
+		if (what == WILD)
+			*wild = 1;
+		if (what == SENT)
+			kill(getpid(), SIGSEGV);
+		_exit(what == PAGES ? bad_pages() : 0);
+	}
+	assert_int_equal(waitpid(pid, &st, 0), pid);
+	return st;
+}
+
+static void test_fault(void **state)
+{
+	(void)state;
+	assert_true(sl_bad_address(NULL) && sl_bad_address((void *)8) && sl_bad_address((void *)-1ul));
+	assert_false(sl_bad_address(&state));
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	skip(); /* their memcpy() is no leaf */
+#endif
+	assert_int_equal(in_child(PAGES), 0);
+}
+
+/* A fault that is not ours, and a signal that was sent, end the process as they would have. */
+static void test_fault_of_others(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(ORDINARY), 0);
+	assert_int_equal(WTERMSIG(in_child(WILD)), SIGSEGV);
+	assert_int_equal(WTERMSIG(in_child(SENT)), SIGSEGV);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,6 +262,8 @@ int main(void)
 		cmocka_unit_test(test_sink),
 		cmocka_unit_test(test_rest),
 		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_fault),
+		cmocka_unit_test(test_fault_of_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
