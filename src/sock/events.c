@@ -55,8 +55,8 @@ static uint32_t in_events(struct sl_sock *s, int fd, uint32_t want)
 		if (k > 0 && (k & POLLRDHUP))
 			sd->kfin = 1;
 	}
-	/* A FIN behind unread data. */
-	if (n > 0 && (want & EPOLLRDHUP))
+	/* A FIN behind unread data. Behind END the ring holds what it held before: nothing to look at. */
+	if (n > 0 && (want & EPOLLRDHUP) && sl_rx_memory(&s->link))
 		(void)sl_ring_scan(&s->link.in, &sd->rx.ring);
 	if (sd->kfin)
 		sl_link_ended(&s->link);
