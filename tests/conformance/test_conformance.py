@@ -3,11 +3,15 @@
 
 `conform` (conform.h tells how) writes a record of each case. The records of a plain run and of runs under
 scilan must be equal. known.txt lists the cases that are not, with the reasons.
+
+The cases count on times (20 ms in which nothing happens), and the machine is shared: a case whose records differ is
+taken once more, in both ways, and these records count. Which ones is written to the log.
 """
 import fnmatch
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
@@ -71,16 +75,31 @@ def records(request, scilan, broker, tmp_path_factory):
     environ = {k: v for k, v in os.environ.items() if not k.startswith("SCILAN_")}
     environ |= {"SCILAN_BROKER": broker.name}
 
+    def take(lanes, cases, jobs):
+        env = environ | ({"SCILAN_CHAOS": f"lanes:{CHAOS_SEED}"} if lanes == "chaos" else {})
+        promote = "auto" if lanes == "auto" else "eager"
+        under = [] if lanes == "plain" else [scilan, "run", "--promote", promote, "--"]
+        log = tmp_path_factory.mktemp("conform") / lanes
+        with open(log, "wb") as err:
+            out = subprocess.run([*under, str(program()), "-j", jobs, *cases], env=env,
+                                 stdout=subprocess.PIPE, stderr=err, check=True).stdout
+        return parse(out.decode(errors="replace"))
+
+    def again(lanes):
+        plain = done["plain"]
+        cases = [case for case, lines in done[lanes].items()
+                 if lines != plain[case] and not known(case, lanes)]
+        if not cases:
+            return
+        print(f"\n{lanes}: different, taken once more: {'; '.join(cases)}", file=sys.stderr)
+        plain.update(take("plain", cases, "2"))
+        done[lanes].update(take(lanes, cases, "2"))
+
     def run(lanes):
         if lanes not in done:
-            env = environ | ({"SCILAN_CHAOS": f"lanes:{CHAOS_SEED}"} if lanes == "chaos" else {})
-            promote = "auto" if lanes == "auto" else "eager"
-            under = [] if lanes == "plain" else [scilan, "run", "--promote", promote, "--"]
-            log = tmp_path_factory.mktemp("conform") / lanes
-            with open(log, "wb") as err:
-                out = subprocess.run([*under, str(program()), "-j", "6", *wanted], env=env,
-                                     stdout=subprocess.PIPE, stderr=err, check=True).stdout
-            done[lanes] = parse(out.decode(errors="replace"))
+            done[lanes] = take(lanes, wanted, "6")
+            if lanes != "plain":
+                again(lanes)
         return done[lanes]
     return run
 
