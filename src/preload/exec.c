@@ -169,12 +169,12 @@ SL_EXPORT int execle(const char *path, const char *arg, ...)
 	return execve(path, argv, envp);
 }
 
-static void spawning(struct sl_exec *e, const posix_spawn_file_actions_t *actions)
+static void spawning(struct sl_exec *e)
 {
 	int err = errno;
 
 	if (sl_live)
-		sl_spawn_begin(e, actions);
+		sl_spawn_begin(e);
 	errno = err;
 }
 
@@ -190,11 +190,11 @@ static void spawned(struct sl_exec *e, bool lost)
 SL_EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 			  const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-	struct sl_exec e = {.dir = AT_FDCWD, .path = path, .envp = envp};
+	struct sl_exec e = {.dir = AT_FDCWD, .path = path, .envp = envp, .actions = actions};
 	int rc;
 
-	spawning(&e, actions);
-	rc = REAL(posix_spawn)(pid, path, actions, attr, argv, e.envp);
+	spawning(&e);
+	rc = REAL(posix_spawn)(pid, path, e.actions, attr, argv, e.envp);
 	spawned(&e, rc != 0);
 	return rc;
 }
@@ -202,14 +202,14 @@ SL_EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_a
 SL_EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 			   const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-	struct sl_exec e = {.dir = AT_FDCWD, .envp = envp};
+	struct sl_exec e = {.dir = AT_FDCWD, .envp = envp, .actions = actions};
 	char buf[PATH_MAX];
 	int rc, err = errno;
 
 	e.path = search(file, buf);
 	errno = err;
-	spawning(&e, actions);
-	rc = REAL(posix_spawnp)(pid, file, actions, attr, argv, e.envp);
+	spawning(&e);
+	rc = REAL(posix_spawnp)(pid, file, e.actions, attr, argv, e.envp);
 	spawned(&e, rc != 0);
 	return rc;
 }
@@ -314,7 +314,7 @@ SL_EXPORT FILE *popen(const char *command, const char *mode)
 	char **before = environ;
 	FILE *f;
 
-	spawning(&e, NULL);
+	spawning(&e);
 	if (e.envp != before)
 		environ = (char **)(uintptr_t)e.envp;
 	f = REAL(popen)(command, mode);

@@ -82,7 +82,7 @@ __attribute__((constructor)) static void preload_init(int argc, char **argv, cha
 	sl_sock_hooks.unfit = sl_conn_unfit;
 	sl_ready_init();
 	sl_proc_init();
-	sl_inherit_relay = sl_relay_start;
+	sl_sock_hooks.relay = sl_relay_start;
 	at_quick_exit(sl_sock_exit);
 	sl_inherit_adopt(environ);
 	sl_live = true;

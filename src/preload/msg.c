@@ -2,6 +2,7 @@
 /* msg.c - recv, send and their relatives */
 #include <string.h>
 #include "iov.h"
+#include "sys.h"
 
 SL_EXPORT ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
@@ -165,32 +166,92 @@ SL_EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags,
 	return sl_ret(rc);
 }
 
-/*
- * A message on a UNIX socket may carry one of ours to another process, of which nothing is known:
- * it goes back to TCP first, with what has not been read.
- */
-static void hand_over_passed(const struct msghdr *m)
+/* --- SCM_RIGHTS --- */
+
+#define PASSED_MAX 253 /* SCM_MAX_FD: the kernel takes no more in one message */
+
+/* What was passed in the place of ours, to be closed afterwards. */
+struct passed {
+	unsigned n;
+	int fd[PASSED_MAX];
+};
+
+static bool is_rights(const struct cmsghdr *h)
 {
-	struct msghdr c = *m; /* CMSG_NXTHDR wants a writable one */
+	return h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS &&
+	       h->cmsg_len >= CMSG_LEN(0);
+}
+
+static bool has_rights(const struct msghdr *m)
+{
 	struct cmsghdr *h;
-	struct sl_sock *s;
+	struct msghdr c;
+
+	if (sl_likely(sl_bad_address(m) || !m->msg_control || !m->msg_controllen || !sl_live))
+		return false;
+	c = *m; /* CMSG_NXTHDR wants a writable one */
+	for (h = CMSG_FIRSTHDR(&c); h; h = CMSG_NXTHDR(&c, h))
+		if (is_rights(h))
+			return true;
+	return false;
+}
+
+static int pass_one(int fd, struct passed *p)
+{
+	struct sl_sock *s = sl_get(fd);
+	int to;
+
+	if (!s)
+		return fd;
+	to = sl_sock_pass(s, fd);
+	sl_sock_put(s);
+	if (to < 0)
+		return fd;
+	p->fd[p->n++] = to;
+	return to;
+}
+
+/*
+ * A message on a UNIX socket may carry one of ours to another process, of which nothing is known: it goes back to TCP
+ * first, with what has not been read. @m: control data of our own.
+ */
+static void hand_over_passed(struct msghdr *m, struct passed *p)
+{
+	struct cmsghdr *h;
 	size_t i, n;
 	int fd;
 
-	for (h = CMSG_FIRSTHDR(&c); h; h = CMSG_NXTHDR(&c, h)) {
-		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS ||
-		    h->cmsg_len < CMSG_LEN(0))
+	for (h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
+		if (!is_rights(h))
 			continue;
 		n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(fd);
-		for (i = 0; i < n; i++) {
+		for (i = 0; i < n && p->n < PASSED_MAX; i++) {
 			memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
-			s = sl_get(fd);
-			if (!s)
-				continue;
-			sl_sock_pass(s, fd);
-			sl_sock_put(s);
+			fd = pass_one(fd, p);
+			memcpy(CMSG_DATA(h) + i * sizeof(fd), &fd, sizeof(fd));
 		}
 	}
+}
+
+static ssize_t send_rights(int fd, const struct msghdr *m, int flags)
+{
+	struct passed p = {.n = 0};
+	struct msghdr own = *m;
+	char control[4096] __attribute__((aligned(16)));
+	ssize_t rc;
+	int err;
+
+	if (m->msg_controllen > sizeof(control))
+		return REAL(sendmsg)(fd, m, flags);
+	memcpy(control, m->msg_control, m->msg_controllen);
+	own.msg_control = control;
+	hand_over_passed(&own, &p);
+	rc = REAL(sendmsg)(fd, &own, flags);
+	err = errno;
+	while (p.n)
+		sl_sys_close(p.fd[--p.n]);
+	errno = err;
+	return rc;
 }
 
 SL_EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
@@ -198,11 +259,8 @@ SL_EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 	struct sl_sock *s = sl_get(fd);
 	ssize_t rc;
 
-	if (!s) {
-		if (m && m->msg_control && m->msg_controllen)
-			hand_over_passed(m);
-		return REAL(sendmsg)(fd, m, flags);
-	}
+	if (!s)
+		return has_rights(m) ? send_rights(fd, m, flags) : REAL(sendmsg)(fd, m, flags);
 	rc = sl_bad_address(m) ? -EFAULT : sock_sendmsg(s, fd, m, flags);
 	sl_sock_put(s);
 	return sl_ret(rc);
@@ -234,19 +292,40 @@ static int sock_sendmmsg(struct sl_sock *s, int fd, struct mmsghdr *v, unsigned 
 	return i ? (int)i : (int)rc;
 }
 
+static bool any_rights(const struct mmsghdr *v, unsigned n)
+{
+	unsigned i;
+
+	for (i = 0; !sl_bad_address(v) && i < n; i++)
+		if (has_rights(&v[i].msg_hdr))
+			return true;
+	return false;
+}
+
+/* One by one, as the kernel does it. */
+static int send_rights_all(int fd, struct mmsghdr *v, unsigned n, int flags)
+{
+	unsigned i;
+	ssize_t rc;
+
+	for (i = 0; i < n; i++) {
+		rc = sendmsg(fd, &v[i].msg_hdr, flags);
+		if (rc < 0)
+			return i ? (int)i : -1;
+		v[i].msg_len = (unsigned)rc;
+	}
+	return (int)n;
+}
+
 SL_EXPORT int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
 {
 	struct sl_sock *s = sl_get(fd);
-	unsigned i;
 	int rc;
 
 	n = n < SL_IOV_MAX ? n : SL_IOV_MAX;
-	if (!s) {
-		for (i = 0; v && i < n; i++)
-			if (v[i].msg_hdr.msg_control && v[i].msg_hdr.msg_controllen)
-				hand_over_passed(&v[i].msg_hdr);
-		return REAL(sendmmsg)(fd, v, n, flags);
-	}
+	if (!s)
+		return any_rights(v, n) ? send_rights_all(fd, v, n, flags) :
+					   REAL(sendmmsg)(fd, v, n, flags);
 	rc = n && sl_bad_address(v) ? -EFAULT : sock_sendmmsg(s, fd, v, n, flags);
 	sl_sock_put(s);
 	return (int)sl_ret(rc);

@@ -14,6 +14,7 @@
  * Not possible: where the peer has finished (FIN) or died with bytes unread in our ring, and where bytes of
  * before the switch lie unread in the kernel's queue, with bells behind them.
  */
+#include <fcntl.h>
 #include "clock.h"
 #include "internal.h"
 #include "log.h"
@@ -131,13 +132,24 @@ int sl_handover(struct sl_sock *s, int fd, enum sl_reason why)
 	return 0;
 }
 
-void sl_sock_pass(struct sl_sock *s, int fd)
+int sl_sock_relay(struct sl_sock *s)
 {
-	if (sl_sock_attached(s))
-		(void)sl_handover(s, fd, SL_WHY_PASSED);
-	else
+	int fl = sl_sys_fcntl(s->fd, F_GETFL, 0);
+	int to = sl_sock_hooks.relay ? sl_sock_hooks.relay(s->fd) : -1;
+
+	if (to >= 0 && fl >= 0 && (fl & O_NONBLOCK))
+		(void)sl_sys_fcntl(to, F_SETFL, O_RDWR | O_NONBLOCK);
+	return to;
+}
+
+int sl_sock_pass(struct sl_sock *s, int fd)
+{
+	if (!sl_sock_attached(s))
 		sl_offer_withdraw(s);
+	else if (sl_handover(s, fd, SL_WHY_PASSED) == -EBUSY)
+		return sl_sock_relay(s);
 	s->side->foreign = 1;
 	sl_stat_reason(s, SL_WHY_PASSED);
 	sl_detach_try(s, fd);
+	return -1;
 }

@@ -6,6 +6,7 @@
  * versions have only added kinds of actions at the end). tests/unit/test_heirs.c compares it with
  * the libc that is there.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/types.h>
 #include "heirs.h"
@@ -17,7 +18,8 @@ enum action_kind { DO_CLOSE, DO_DUP2, DO_OPEN, DO_CHDIR, DO_FCHDIR, DO_CLOSEFROM
 struct action {
 	enum action_kind kind;
 	union {
-		int fd; /* close, open, closefrom (first) */
+		int fd; /* close, fchdir, closefrom, tcsetpgrp, and the first of open */
+		char *path; /* chdir */
 		struct {
 			int fd, newfd;
 		} dup2;
@@ -161,4 +163,38 @@ unsigned sl_heirs_spawn(struct sl_heir *h, const posix_spawn_file_actions_t *act
 		}
 	}
 	return open_ones(h, n);
+}
+
+static int copy_action(posix_spawn_file_actions_t *to, const struct action *a)
+{
+	switch (a->kind) {
+	case DO_CLOSE:
+		return posix_spawn_file_actions_addclose(to, a->u.fd);
+	case DO_DUP2:
+		return posix_spawn_file_actions_adddup2(to, a->u.dup2.fd, a->u.dup2.newfd);
+	case DO_OPEN:
+		return posix_spawn_file_actions_addopen(to, a->u.open.fd, a->u.open.path,
+							a->u.open.oflag, a->u.open.mode);
+	case DO_CHDIR:
+		return posix_spawn_file_actions_addchdir_np(to, a->u.path);
+	case DO_FCHDIR:
+		return posix_spawn_file_actions_addfchdir_np(to, a->u.fd);
+	case DO_CLOSEFROM:
+		return posix_spawn_file_actions_addclosefrom_np(to, a->u.fd);
+	case DO_TCSETPGRP:
+		return posix_spawn_file_actions_addtcsetpgrp_np(to, a->u.fd);
+	}
+	return EINVAL;
+}
+
+int sl_heirs_copy(posix_spawn_file_actions_t *to, const posix_spawn_file_actions_t *from)
+{
+	int i, rc = posix_spawn_file_actions_init(to);
+
+	for (i = 0; rc == 0 && from && i < from->__used; i++) {
+		rc = copy_action(to, action_at(from, i));
+		if (rc)
+			(void)posix_spawn_file_actions_destroy(to);
+	}
+	return rc;
 }

@@ -17,4 +17,7 @@ unsigned sl_heirs_exec(struct sl_heir *h);
  */
 unsigned sl_heirs_spawn(struct sl_heir *h, const posix_spawn_file_actions_t *actions, bool *high);
 
+/** sl_heirs_copy() - the same file actions once more, to add to; @from may be NULL. Return: 0 or an errno. */
+int sl_heirs_copy(posix_spawn_file_actions_t *to, const posix_spawn_file_actions_t *from);
+
 #endif

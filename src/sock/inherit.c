@@ -20,8 +20,6 @@
 #define ENTRY_LEN  120	/* of the variable: seven numbers of a connection */
 #define NUMBER_LEN 12	/* and each of its descriptors */
 
-int (*sl_inherit_relay)(int fd);
-
 /* --- before: what stays promoted, what goes back --- */
 
 static size_t count_env(char *const *envp)
@@ -119,7 +117,10 @@ static int keep(struct sl_exec *e, struct sl_sock *s, int conn)
 	return rc;
 }
 
-/* Whoever has forked us may be about to close it. */
+/*
+ * A relay takes the bytes from all who hold it. So above descriptor 2, which may just not have been closed,
+ * there must be none; but whoever has forked us may be about to close it.
+ */
 static bool only_holder(const struct sl_sock *s)
 {
 	static const struct timespec step = {.tv_nsec = 1000000};
@@ -130,30 +131,42 @@ static bool only_holder(const struct sl_sock *s)
 	return atomic_load(&s->side->holders) < 2;
 }
 
+/* The actions of a spawn, with one more: @fd of the child is @to. */
+static int add_action(struct sl_exec *e, int to, int fd)
+{
+	if (!e->copied && sl_heirs_copy(&e->own, e->actions) == 0) {
+		e->copied = true;
+		e->actions = &e->own;
+	}
+	return e->copied ? posix_spawn_file_actions_adddup2(&e->own, to, fd) : -1;
+}
+
 /* A relay takes the place of @s on all its numbers. */
 static bool replace(struct sl_exec *e, struct sl_sock *s)
 {
-	int fd = s->fd, fl = sl_sys_fcntl(fd, F_GETFL, 0), to;
 	unsigned i;
+	int to;
 
-	if (e->spawn || !sl_inherit_relay || !only_holder(s))
+	if (!uses_stdio(e, s) && (e->spawn || !only_holder(s)))
 		return false;
-	to = sl_inherit_relay(fd);
+	to = e->adds ? sl_sock_relay(s) : -1;
 	if (to < 0)
 		return false;
-	if (fl >= 0 && (fl & O_NONBLOCK))
-		(void)sl_sys_fcntl(to, F_SETFL, O_RDWR | O_NONBLOCK);
 	for (i = 0; i < e->n;) {
 		if (e->heirs[i].s != s) {
 			i++;
 			continue;
 		}
-		(void)sl_sock_close(e->heirs[i].fd);
-		(void)sl_sys(SYS_dup3, to, e->heirs[i].fd, 0);
+		if (e->spawn) {
+			(void)add_action(e, to, e->heirs[i].fd);
+		} else {
+			(void)sl_sock_close(e->heirs[i].fd);
+			(void)sl_sys(SYS_dup3, to, e->heirs[i].fd, 0);
+		}
 		sl_sock_put(s);
 		e->heirs[i] = e->heirs[--e->n];
 	}
-	sl_sys_close(to);
+	e->kept[e->nkept++] = to;
 	return true;
 }
 
@@ -251,6 +264,9 @@ static void forget(struct sl_exec *e)
 
 	for (i = 0; i < e->nkept; i++)
 		sl_sys_close(e->kept[i]);
+	if (e->copied)
+		(void)posix_spawn_file_actions_destroy(&e->own);
+	e->copied = false;
 	for (i = 0; i < e->n; i++) {
 		e->heirs[i].s->heir = false;
 		sl_sock_put(e->heirs[i].s);
@@ -310,16 +326,16 @@ void sl_exec_failed(struct sl_exec *e)
 	forget(e);
 }
 
-void sl_spawn_begin(struct sl_exec *e, const posix_spawn_file_actions_t *actions)
+void sl_spawn_begin(struct sl_exec *e)
 {
-	unsigned max = sl_heirs_max(actions);
+	unsigned max = sl_heirs_max(e->actions);
 
 	e->spawn = true;
 	e->n = e->nkept = 0;
 	e->mem = NULL;
 	if (!max || make_room(e, max) < 0)
 		return;
-	e->n = sl_heirs_spawn(e->heirs, actions, &e->adds);
+	e->n = sl_heirs_spawn(e->heirs, e->actions, &e->adds);
 	decide(e);
 	set_variable(e);
 }

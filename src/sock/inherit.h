@@ -16,7 +16,8 @@
  *   Or it goes back to TCP at the byte that this end has read up to (handover.c), and is not promoted again: a
  *   process that we know nothing of holds it (side->foreign).
  *
- *   Where that is not possible, and no other process holds it, a relay takes its place (preload/relay.c).
+ *   Where that is not possible a relay takes its place (preload/relay.c), unless another process holds it
+ *   and the program may just not have closed it: descriptors above 2 of an exec.
  *
  * A connection that is not promoted is on TCP already; it is only marked as foreign.
  *
@@ -43,8 +44,11 @@ struct sl_exec {
 	const char *path;
 	int flags;
 	char *const *envp; /* in: the program's environment; out: with the variable if there is one */
+	const posix_spawn_file_actions_t *actions; /* for a spawn, in and out */
 	/* private */
 	bool spawn, adds; /* adds: actions leave descriptors of ours alone */
+	bool copied;	  /* @own takes the place of the program's actions */
+	posix_spawn_file_actions_t own;
 	struct sl_heir *heirs;
 	unsigned n;
 	int *kept; /* descriptors kept open for it */
@@ -63,17 +67,11 @@ void sl_exec_begin(struct sl_exec *e);
 void sl_exec_failed(struct sl_exec *e);
 
 /**
- * sl_spawn_begin() - this process is about to spawn a program; @actions may be NULL
+ * sl_spawn_begin() - this process is about to spawn a program
  * sl_spawn_end() - it has, or it failed
  */
-void sl_spawn_begin(struct sl_exec *e, const posix_spawn_file_actions_t *actions);
+void sl_spawn_begin(struct sl_exec *e);
 void sl_spawn_end(struct sl_exec *e, bool failed);
-
-/*
- * Where a connection cannot go back to TCP whole: start a process that goes on with it, and return a TCP connection to
- * that, or -1 (preload/relay.c).
- */
-extern int (*sl_inherit_relay)(int fd);
 
 /** sl_inherit_adopt() - in the constructor: take over what an exec has left us, and the variable out of @envp */
 void sl_inherit_adopt(char **envp);

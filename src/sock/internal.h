@@ -143,6 +143,8 @@ int sl_side_share(struct sl_sock *s);
  * not read reaches it by TCP. No locks held. Return: 0; -EBUSY that is not possible.
  */
 int sl_handover(struct sl_sock *s, int fd, enum sl_reason why);
+/* a process goes on with it; return a TCP connection to that, close-on-exec, or -1 */
+int sl_sock_relay(struct sl_sock *s);
 
 /*
  * wait.c: 0 look again; -errno of the wait (EINTR, EAGAIN for a timeout). @until: zero at first; when SO_SNDTIMEO,

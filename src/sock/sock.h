@@ -90,6 +90,8 @@ struct sl_sock_hooks {
 	void (*kick)(struct sl_sock *s);
 	/* the program was told that there is no room: look at this socket again (no locks held) */
 	void (*full)(struct sl_sock *s);
+	/* start a process that goes on with @fd; return a TCP connection to it, or -1 (preload/relay.c) */
+	int (*relay)(int fd);
 	/* descriptor @fd no longer stands for s (no locks held) */
 	void (*closed)(struct sl_sock *s, int fd);
 	/* offers are out: @fd of the broker is to be watched where this process sleeps (no locks held) */
@@ -291,8 +293,9 @@ void sl_sock_fork_child(void);
 /**
  * sl_sock_pass() - @fd is about to be passed to another process (SCM_RIGHTS): TCP from now on, with what has
  * not been read
+ * Return: -1; or what is to be passed in its place (close-on-exec, to be closed afterwards).
  */
-void sl_sock_pass(struct sl_sock *s, int fd);
+int sl_sock_pass(struct sl_sock *s, int fd);
 
 /** sl_sock_credentials() - about to change the user: connect to the broker while it still knows us */
 void sl_sock_credentials(void);

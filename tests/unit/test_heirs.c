@@ -50,7 +50,7 @@ static void test_exec(void **state)
 /* Each kind of action that libc has, with others in between: the layout is as heirs.c has it. */
 static void test_spawn(void **state)
 {
-	posix_spawn_file_actions_t fa;
+	posix_spawn_file_actions_t fa, copy;
 	struct sl_heir h[32];
 	struct sock_pair p;
 	unsigned n;
@@ -82,6 +82,15 @@ static void test_spawn(void **state)
 	assert_int_equal(heir_of(h, n, 72, p.s[0]), 1);
 	assert_int_equal(heir_of(h, n, p.fd[1], p.s[1]), 1);
 	put_all(h, n);
+
+	/* The same once more, as it is added to. */
+	assert_int_equal(sl_heirs_copy(&copy, &fa), 0);
+	assert_int_equal(copy.__used, fa.__used);
+	n = sl_heirs_spawn(h, &copy, &high);
+	assert_int_equal(n, 3);
+	assert_int_equal(heir_of(h, n, 72, p.s[0]), 1);
+	put_all(h, n);
+	assert_int_equal(posix_spawn_file_actions_destroy(&copy), 0);
 
 	/* On itself: no longer close-on-exec. */
 	assert_int_equal(posix_spawn_file_actions_adddup2(&fa, p.fd[0], p.fd[0]), 0);
