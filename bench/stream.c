@@ -37,8 +37,8 @@ static const char help[] =
 	"  --threads N      so many send, or receive, on the one connection (1)\n"
 	"  --spin           non-blocking calls in a loop, instead of blocking ones\n"
 	"  --check          send a pattern, compare every byte\n"
-	"  --hold           server: with its result printed, wait for a line of standard input\n"
-	"                   before the connection is closed\n"
+	"  --hold           wait for a line of standard input: the client before it sends, the\n"
+	"                   server with its result printed and the connection still open\n"
 	"  --cpu N          run on this CPU\n"
 	"  --congestion CC  congestion control (cubic; empty: the machine's default)\n";
 
@@ -185,7 +185,7 @@ static void server(const char *address)
 {
 	struct point from = {0}, to;
 	pthread_t th[THREADS_MAX];
-	uint64_t calls = 0, i;
+	uint64_t calls = 0, start, i;
 	double s, moved;
 
 	check_options();
@@ -193,7 +193,7 @@ static void server(const char *address)
 	end = end_accept(end_listen(address, opt.cc), address);
 	if (opt.spin)
 		end_nonblock(&end);
-	from.ns = now_ns();
+	from.ns = start = now_ns();
 	if (opt.threads == 1) {
 		receive(0, &from);
 	} else {
@@ -203,6 +203,8 @@ static void server(const char *address)
 		join(th);
 	}
 	to = point_now();
+	if (to.bytes == from.bytes) /* nothing came behind the settling: all of it, then */
+		from = (struct point){.ns = start};
 	for (i = 0; i < opt.threads; i++)
 		calls += got[i].calls;
 	s = (double)(to.ns - from.ns) / 1e9;
@@ -249,6 +251,9 @@ static void client(const char *address)
 	end = end_connect(address, opt.cc);
 	if (opt.spin)
 		end_nonblock(&end);
+	if (opt.hold)
+		printf("{\"phase\": \"ready\"}\n");
+	hold(opt.hold);
 	if (opt.threads == 1) {
 		messages = (uintptr_t)send_thread(NULL);
 	} else {

@@ -36,11 +36,12 @@ struct sl_bench_variant {
 	enum sl_bench_via via;
 	const char *wait;    /* of `pingpong --wait`; NULL: as the part says */
 	bool scilan;	     /* both ends preloaded */
+	bool sockmap;	     /* the kernel passes data from socket to socket */
 	const char *promote; /* SCILAN_PROMOTE; NULL: as the user says */
 };
 
 extern const struct sl_bench_variant sl_bench_tcp, sl_bench_spin, sl_bench_unix, sl_bench_pipe,
-	sl_bench_scilan, sl_bench_eager;
+	sl_bench_sockmap_v, sl_bench_scilan, sl_bench_eager;
 
 /* Where the two ends run. */
 enum sl_bench_where { SL_BENCH_ONE, SL_BENCH_TWO, SL_BENCH_FREE };
@@ -59,6 +60,7 @@ struct sl_bench {
 	char lib[PATH_MAX], drivers[PATH_MAX], tmp[64];
 	int cpu[2], cpus; /* the pair that ends are pinned to; usable CPUs */
 	bool own_net;
+	bool sockmap; /* may be used */
 	pid_t broker;
 	uid_t as_uid; /* spawn as this user; 0: as ourselves */
 	gid_t as_gid;
@@ -135,6 +137,13 @@ struct sl_bench_calls *sl_bench_calls_begin(struct sl_bench *b, pid_t pid);
 double sl_bench_calls_end(struct sl_bench_calls *c);	  /* NAN: not counted */
 void sl_bench_calls_look(struct sl_bench *b);		  /* sets b->syscall_event */
 const char *sl_bench_calls_how(const struct sl_bench *b); /* in words */
+
+/* --- bench_sockmap.c: the variant sockmap */
+struct sl_bench_sockmap;
+bool sl_bench_sockmap_works(void);
+/* Join the connected sockets of two processes; NULL with b->why set. */
+struct sl_bench_sockmap *sl_bench_sockmap_join(struct sl_bench *b, pid_t server, pid_t client);
+void sl_bench_sockmap_leave(struct sl_bench_sockmap *m);
 
 /* --- bench_pair.c: two ends and what they measure */
 struct sl_bench_run {

@@ -106,6 +106,7 @@ static const struct {
 	{"tcp-spin", "TCP, both spinning", "TCP spinning"},
 	{"unix", "Unix socket", "Unix socket"},
 	{"pipe", "pipe", "pipe"},
+	{"sockmap", "eBPF sockmap", "sockmap"},
 	{"scilan", "scilan", "scilan"},
 	{"scilan-eager", "scilan, eager", "scilan eager"},
 	{"tcp-100", "TCP, 100 Mbit/s", "100 Mbit/s"},

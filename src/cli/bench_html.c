@@ -13,11 +13,12 @@
 static const char style[] =
 	":root{color-scheme:light dark;--bg:#fdfdfc;--card:#fff;--ink:#1b1f24;--soft:#5b6470;"
 	"--line:#d9dde2;--grid:#eceef1;--good:#00664a;--bad:#a33c00;"
-	"--scilan:#0067a8;--tcp:#c44e00;--spin:#8a6200;--unix:#00795a;--pipe:#a03c82;--link:#"
+	"--scilan:#0067a8;--tcp:#c44e00;--spin:#8a6200;--unix:#00795a;--pipe:#a03c82;--map:#6b4c36;"
+	"--link:#"
 	"5b6470}"
 	"@media(prefers-color-scheme:dark){:root{--bg:#14171b;--card:#1c2026;--ink:#e8eaed;"
 	"--soft:#a3abb6;--line:#3a414b;--grid:#2a3038;--good:#4fd1a5;--bad:#ff9b61;"
-	"--scilan:#62b5f0;--tcp:#ff8f4a;--spin:#e3b341;--unix:#3fcf9f;--pipe:#e693c9;"
+	"--scilan:#62b5f0;--tcp:#ff8f4a;--spin:#e3b341;--unix:#3fcf9f;--pipe:#e693c9;--map:#cfa98c;"
 	"--link:#a3abb6}}"
 	"*{box-sizing:border-box}"
 	"body{margin:0 auto;max-width:1180px;padding:28px 16px 60px;background:var(--bg);"
@@ -52,7 +53,8 @@ static const char style[] =
 	"svg .value{fill:var(--ink);font-size:11.5px;font-variant-numeric:tabular-nums;"
 	"paint-order:stroke;stroke:var(--bg);stroke-width:3px;stroke-linejoin:round}"
 	".v-scilan{--c:var(--scilan)}.v-scilan-eager{--c:var(--scilan)}.v-tcp{--c:var(--tcp)}"
-	".v-tcp-spin{--c:var(--spin)}.v-unix{--c:var(--unix)}.v-pipe{--c:var(--pipe)}"
+	".v-tcp-spin{--c:var(--spin)}.v-unix{--c:var(--unix)}.v-pipe{--c:var(--pipe)}.v-sockmap{--"
+	"c:var(--map)}"
 	".v-tcp-100,.v-tcp-155,.v-limit{--c:var(--link)}"
 	"table{border-collapse:collapse;font-size:.9rem;width:100%;"
 	"font-variant-numeric:tabular-nums}"
@@ -194,6 +196,7 @@ static void settings(const json_t *doc, FILE *out)
 	(void)snprintf(text, sizeof(text), "%s of %lld that may be used", text_of(s, "cpus_pinned"),
 		       (long long)json_integer_value(json_object_get(s, "cpus_usable")));
 	setting(out, "CPUs of pinned ends", text);
+	setting(out, "eBPF sockmap", text_of(s, "sockmap"));
 	setting(out, "system calls", text_of(s, "system_calls"));
 	(void)snprintf(text, sizeof(text), "%s, %.0f s%s", text_of(s, "date"),
 		       json_number_value(json_object_get(s, "duration_s")),

@@ -13,6 +13,8 @@ const struct sl_bench_variant sl_bench_unix = {
 	.name = "unix", .title = "Unix socket", .via = SL_BENCH_UNIX};
 const struct sl_bench_variant sl_bench_pipe = {
 	.name = "pipe", .title = "pipe", .via = SL_BENCH_PIPE};
+const struct sl_bench_variant sl_bench_sockmap_v = {
+	.name = "sockmap", .title = "eBPF sockmap", .sockmap = true};
 const struct sl_bench_variant sl_bench_scilan = {
 	.name = "scilan", .title = "scilan", .scilan = true};
 const struct sl_bench_variant sl_bench_eager = {
@@ -23,6 +25,7 @@ const char *const sl_bench_where_titles[] = {"one core", "two cores", "unpinned"
 
 struct pair {
 	struct sl_bench_end server, client;
+	struct sl_bench_sockmap *sockmap;
 	char address[256];
 };
 
@@ -111,6 +114,21 @@ static void end_pair(struct pair *p, double seconds)
 {
 	sl_bench_end(&p->client, seconds);
 	sl_bench_end(&p->server, seconds);
+	sl_bench_sockmap_leave(p->sockmap);
+	p->sockmap = NULL;
+}
+
+/* The client is connected, and nothing is under way. */
+static bool ready(struct sl_bench *b, const struct sl_bench_run *r, struct pair *p)
+{
+	json_t *line = sl_bench_read(b, &p->client, r->crowded ? 40 : 20);
+
+	json_decref(line);
+	if (line && r->v->sockmap) {
+		p->sockmap = sl_bench_sockmap_join(b, p->server.pid, p->client.pid);
+		return p->sockmap != NULL;
+	}
+	return line != NULL;
 }
 
 static double number(const json_t *o, const char *name)
@@ -179,14 +197,13 @@ static uint64_t warmup(const struct sl_bench *b, uint64_t size)
 /* The client is ready: look, let it go, wait for its result, look again. */
 static json_t *watch(struct sl_bench *b, const struct sl_bench_run *r, struct pair *p)
 {
-	json_t *ready = sl_bench_read(b, &p->client, r->crowded ? 40 : 20), *got, *m;
+	json_t *got, *m;
 	struct counts from, to;
 	struct sl_bench_calls *calls[2] = {NULL, NULL};
 	double n;
 
-	if (!ready)
+	if (!ready(b, r, p))
 		return NULL;
-	json_decref(ready);
 	count(r, p, &from);
 	if (r->calls) {
 		calls[0] = sl_bench_calls_begin(b, p->server.pid);
@@ -252,7 +269,7 @@ json_t *sl_bench_pingpong(struct sl_bench *b, const struct sl_bench_run *r)
 		return NULL;
 	if (!connect_client(b, r, r->load ? "load" : "pingpong", &client, &p))
 		m = watch(b, r, &p);
-	end_pair(&p, m ? 2 : 0);
+	end_pair(&p, m && !r->v->sockmap ? 2 : 0); /* a sockmap may keep back the end */
 	return m;
 }
 
@@ -278,6 +295,8 @@ json_t *sl_bench_stream(struct sl_bench *b, const struct sl_bench_run *r)
 		sl_bench_arg(&server, "--spin");
 		sl_bench_arg(&client, "--spin");
 	}
+	if (r->v->sockmap)
+		sl_bench_arg(&client, "--hold");
 	if (r->threads > 1) {
 		add_number(&server, "--threads", r->threads);
 		add_number(&client, "--threads", r->threads);
@@ -289,7 +308,10 @@ json_t *sl_bench_stream(struct sl_bench *b, const struct sl_bench_run *r)
 	if (!connect_client(b, r, "stream", &client, &p)) {
 		if (r->calls)
 			calls[1] = sl_bench_calls_begin(b, p.client.pid);
-		got = sl_bench_read(b, &p.server, r->seconds * 3 + 30);
+		if (!r->v->sockmap || ready(b, r, &p)) {
+			sl_bench_go(&p.client);
+			got = sl_bench_read(b, &p.server, r->seconds * 3 + 30);
+		}
 	}
 	if (got) {
 		count(r, &p, &to);
@@ -305,7 +327,7 @@ json_t *sl_bench_stream(struct sl_bench *b, const struct sl_bench_run *r)
 		sl_bench_go(&p.server);
 		json_decref(got);
 	}
-	end_pair(&p, m ? 2 : 0);
+	end_pair(&p, m && !r->v->sockmap ? 2 : 0); /* a sockmap may keep back the end */
 	return m;
 }
 

@@ -74,8 +74,9 @@ static void part_latency(struct sl_bench *b)
 	static const uint64_t all_sizes[] = {1,	   16,	  64,	 256,	 1024,
 					     4096, 16384, 65536, 262144, 1048576};
 	static const uint64_t few_sizes[] = {1, 64, 1024, 16384, 1048576};
-	static const struct sl_bench_variant *const vs[] = {
-		&sl_bench_tcp, &sl_bench_spin, &sl_bench_unix, &sl_bench_pipe, &sl_bench_scilan};
+	static const struct sl_bench_variant *const vs[] = {&sl_bench_tcp,	 &sl_bench_spin,
+							    &sl_bench_unix,	 &sl_bench_pipe,
+							    &sl_bench_sockmap_v, &sl_bench_scilan};
 	const uint64_t *sizes = b->quick ? few_sizes : all_sizes;
 	size_t n = b->quick ? COUNT(few_sizes) : COUNT(all_sizes), s, v;
 	int r, turns = rounds(b, 3, 2);
@@ -93,6 +94,8 @@ static void part_latency(struct sl_bench *b)
 
 				if (vs[v] == &sl_bench_spin && run.where == SL_BENCH_ONE)
 					continue; /* each would spin while the other should run */
+				if (vs[v]->sockmap && !b->sockmap)
+					continue;
 				sl_bench_step(b, "%s, %s", size_text((double)sizes[s], text),
 					      vs[v]->title);
 				sl_bench_add(b, sl_bench_pingpong(b, &run), "latency/%s/%s/%llu",
@@ -124,8 +127,11 @@ static bool place_wanted(const struct sl_bench *b, const struct place *p)
 	return !(b->quick && p->not_quick) && (b->cpus > 1 || p->where == SL_BENCH_ONE);
 }
 
-static bool variant_fits(const struct sl_bench_variant *v, const struct place *p)
+static bool variant_fits(const struct sl_bench *b, const struct sl_bench_variant *v,
+			 const struct place *p)
 {
+	if (v->sockmap)
+		return b->sockmap;
 	if (v == &sl_bench_spin)
 		return p->where == SL_BENCH_TWO && !strcmp(p->how, "awake");
 	return v->via != SL_BENCH_PIPE || strcmp(p->how, "epoll") != 0;
@@ -164,7 +170,7 @@ static void each_place(struct sl_bench *b, const struct sl_bench_variant *const 
 			    (crowded && b->quick && !strcmp(places[i].how, "epoll")))
 				continue;
 			for (v = 0; v < n; v++) {
-				if (!variant_fits(vs[v], &places[i]))
+				if (!variant_fits(b, vs[v], &places[i]))
 					continue;
 				if (r < 0)
 					runs += (unsigned)turns;
@@ -179,8 +185,9 @@ static void each_place(struct sl_bench *b, const struct sl_bench_variant *const 
 
 static void part_places(struct sl_bench *b)
 {
-	static const struct sl_bench_variant *const vs[] = {
-		&sl_bench_tcp, &sl_bench_spin, &sl_bench_unix, &sl_bench_pipe, &sl_bench_scilan};
+	static const struct sl_bench_variant *const vs[] = {&sl_bench_tcp,	 &sl_bench_spin,
+							    &sl_bench_unix,	 &sl_bench_pipe,
+							    &sl_bench_sockmap_v, &sl_bench_scilan};
 
 	each_place(b, vs, COUNT(vs), rounds(b, 3, 2), false);
 }
@@ -264,7 +271,7 @@ static void run_stream(struct sl_bench *b, const struct sl_bench_variant *v,
 		.v = v, .where = where, .size = size, .net = -1, .seconds = secs(b, 0.3, 0.09)};
 	char text[24];
 
-	if (v == &sl_bench_spin && where != SL_BENCH_TWO)
+	if ((v == &sl_bench_spin && where != SL_BENCH_TWO) || (v->sockmap && !b->sockmap))
 		return;
 	sl_bench_step(b, "%s, %s, %s", size_text((double)size, text), sl_bench_where_titles[where],
 		      v->title);
@@ -279,8 +286,9 @@ static void part_stream(struct sl_bench *b)
 					     16384, 65536, 262144, 1048576, 4194304};
 	static const uint64_t few_sizes[] = {16, 64, 1024, 16384, 1048576, 4194304};
 	static const uint64_t other_sizes[] = {64, 16384, 1048576};
-	static const struct sl_bench_variant *const vs[] = {
-		&sl_bench_tcp, &sl_bench_spin, &sl_bench_unix, &sl_bench_pipe, &sl_bench_scilan};
+	static const struct sl_bench_variant *const vs[] = {&sl_bench_tcp,	 &sl_bench_spin,
+							    &sl_bench_unix,	 &sl_bench_pipe,
+							    &sl_bench_sockmap_v, &sl_bench_scilan};
 	const uint64_t *sizes = b->quick ? few_sizes : all_sizes;
 	size_t n = b->quick ? COUNT(few_sizes) : COUNT(all_sizes);
 	size_t others = b->quick || b->cpus < 2 ? 0 : COUNT(other_sizes), s, v;

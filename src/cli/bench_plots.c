@@ -132,7 +132,7 @@ static void section_end(FILE *out)
 
 static void latency(const json_t *doc, FILE *out)
 {
-	static const char *const vs[] = {"tcp", "tcp-spin", "unix", "pipe", "scilan"};
+	static const char *const vs[] = {"tcp", "tcp-spin", "unix", "pipe", "sockmap", "scilan"};
 	static const char *const metrics[] = {"p50_us", "p99_us", "p999_us", "cpu_us"};
 	static const char *const titles[] = {"Half of all round trips are faster than this (p50)",
 					     "99 of 100 are faster than this (p99)",
@@ -155,7 +155,7 @@ static void latency(const json_t *doc, FILE *out)
 		struct sl_svg_lines p = {
 			.x_title = "message size", .x_unit = SL_SVG_SIZE, .y_unit = SL_SVG_TIME};
 
-		for (v = 0; v < 5; v++)
+		for (v = 0; v < 6; v++)
 			(void)add_series(doc, &p, "latency", vs[v], in, metrics[m]);
 		lines_figure(out, titles[m],
 			     m < 3 ? "round trip against message size, both axes logarithmic"
@@ -171,7 +171,7 @@ static void place_lanes(const json_t *doc, FILE *out, const char *part, const ch
 			const char *metric, const char *title)
 {
 	bool times = !strcmp(metric, "p50_us");
-	static const char *const vs[] = {"scilan", "tcp", "tcp-spin", "unix", "pipe"};
+	static const char *const vs[] = {"scilan", "tcp", "tcp-spin", "unix", "pipe", "sockmap"};
 	static const char *const wheres[] = {"two", "one", "free"};
 	static const char *const names[] = {"on two cores", "on one core", "unpinned"};
 	struct sl_svg_lanes p = {.unit = SL_SVG_TIME};
@@ -184,7 +184,7 @@ static void place_lanes(const json_t *doc, FILE *out, const char *part, const ch
 		head = p.n;
 		p.lane[p.n] = (struct sl_svg_lane){.variant = NULL};
 		(void)snprintf(p.lane[p.n++].label, sizeof(p.lane[0].label), "%s", names[w]);
-		for (v = 0; v < 5; v++) {
+		for (v = 0; v < 6; v++) {
 			v50 = sl_bench_value(doc, metric, "%s/%s/%s/%s", part, vs[v], wheres[w],
 					     how);
 			if (isnan(v50))
@@ -334,7 +334,7 @@ static void heading(struct sl_svg_lanes *p, const char *text)
 
 static void stream_place(const json_t *doc, FILE *out, const char *where, const char *title)
 {
-	static const char *const vs[] = {"scilan", "tcp", "unix", "pipe"};
+	static const char *const vs[] = {"scilan", "tcp", "unix", "pipe", "sockmap"};
 	struct sl_svg_lanes p = {.unit = SL_SVG_GB};
 	double xs[SL_SVG_POINTS], v;
 	char prefix[SL_BENCH_ID], text[48], s[24];
@@ -347,7 +347,7 @@ static void stream_place(const json_t *doc, FILE *out, const char *where, const 
 	for (i = 0; i < n; i++) {
 		(void)snprintf(text, sizeof(text), "sends of %s", sl_bench_size(xs[i], s));
 		heading(&p, text);
-		for (k = 0; k < 4; k++) {
+		for (k = 0; k < 5; k++) {
 			v = sl_bench_value(doc, "gb_s", "stream/%s/%s/%.0f", vs[k], where, xs[i]);
 			bar(&p, vs[k], sl_bench_short(vs[k]), v, sl_bench_number(v, s));
 		}
@@ -357,7 +357,7 @@ static void stream_place(const json_t *doc, FILE *out, const char *where, const 
 
 static void stream(const json_t *doc, FILE *out)
 {
-	static const char *const vs[] = {"tcp", "tcp-spin", "unix", "pipe", "scilan"};
+	static const char *const vs[] = {"tcp", "tcp-spin", "unix", "pipe", "sockmap", "scilan"};
 	struct sl_svg_lines m = {
 		.x_title = "bytes of a send", .x_unit = SL_SVG_SIZE, .y_unit = SL_SVG_RATE};
 	struct sl_svg_lines g = {
@@ -382,7 +382,7 @@ static void stream(const json_t *doc, FILE *out)
 	section(out, finding,
 		"One end sends as fast as it can, the other reads into 64 KiB or the message size, "
 		"each pinned to a core. What has arrived counts.");
-	for (v = 0; v < 5; v++) {
+	for (v = 0; v < 6; v++) {
 		(void)add_series(doc, &m, "stream", vs[v], in, "messages_s");
 		(void)add_series(doc, &g, "stream", vs[v], in, "gb_s");
 	}

@@ -199,6 +199,9 @@ static void marker(FILE *out, const char *variant, double x, double y, const cha
 		(void)fprintf(out, "<path d=\"M%.1f %.1fl4.6 8h-9.2z\"/>", x, y - 4.9);
 	else if (!strcmp(variant, "pipe"))
 		(void)fprintf(out, "<path d=\"M%.1f %.1fl-4.6 -8h9.2z\"/>", x, y + 4.9);
+	else if (!strcmp(variant, "sockmap"))
+		(void)fprintf(out, "<path d=\"M%.1f %.1fh3v3h3v3h-3v3h-3v-3h-3v-3h3z\"/>", x - 1.5,
+			      y - 4.5);
 	else
 		(void)fprintf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"/>", x, y,
 			      !strcmp(variant, "limit") ? "3" : "4");

@@ -309,12 +309,14 @@ static json_t *settings(struct sl_bench *b)
 	(void)strftime(date, sizeof(date), "%Y-%m-%d %H:%M UTC", gmtime_r(&now, &tm));
 	(void)snprintf(cpus, sizeof(cpus), b->cpus > 1 ? "%d and %d" : "%d", b->cpu[0], b->cpu[1]);
 	return json_pack(
-		"{s:s, s:s, s:b, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s}", "version",
+		"{s:s, s:s, s:b, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s}", "version",
 		SL_VERSION, "date", date, "quick", b->quick, "control", b->control, "promote",
 		promote && *promote ? promote : "auto", "ring", ring && *ring ? ring : "256K",
 		"spin", spin && *spin ? spin : "auto", "congestion", cc, "network",
 		b->own_net ? "loopback in a network namespace of its own"
 			   : "this network namespace",
+		"sockmap",
+		b->sockmap ? "measured" : "not measured: it needs root, and BPF in the kernel",
 		"cpus_pinned", cpus, "cpus_usable", b->cpus, "system_calls", sl_bench_calls_how(b));
 }
 
@@ -334,6 +336,7 @@ int sl_bench_setup(struct sl_bench *b)
 		return 1;
 	}
 	sl_bench_calls_look(b); /* before we lose rights in a user namespace */
+	b->sockmap = sl_bench_sockmap_works();
 	if (!b->no_netns && new_net()) {
 		b->own_net = true;
 		loopback_up();
