@@ -143,6 +143,14 @@ ssize_t sl_rx_avail(struct sl_link *l, int fd, size_t enough);
 int sl_rx_kernel(struct sl_link *l, int fd, bool drain);
 
 /**
+ * sl_rx_hush() - before a sleep that FIN and errors end by themselves: drop bells
+ *
+ * On the memory lane the kernel's queue holds bells only: once they are dropped there is no need to look at it.
+ * Return: 0 no byte that is known would end the sleep; 1 as sl_rx_kernel().
+ */
+int sl_rx_hush(struct sl_link *l, int fd, bool drain);
+
+/**
  * sl_rx_arm() - before sleeping: ask to be rung for the next record
  * @ring: set when the peer's writer is to be rung
  *

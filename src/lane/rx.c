@@ -463,6 +463,15 @@ int sl_rx_kernel(struct sl_link *l, int fd, bool drain)
 	return rc != -EAGAIN || l->side->err;
 }
 
+int sl_rx_hush(struct sl_link *l, int fd, bool drain)
+{
+	bool memory = l->side->rx.state == SL_RX_MEM;
+
+	if (memory && drain && bells(l))
+		(void)note_kernel(l, drop(l, fd));
+	return memory && !bells(l) ? 0 : sl_rx_kernel(l, fd, drain);
+}
+
 int sl_rx_arm(struct sl_link *l, bool *ring)
 {
 	struct sl_rx_side *rx = &l->side->rx;

@@ -51,11 +51,15 @@ static bool may_drain(const struct sl_sock *s)
 	return !s->side->rx.sleepers && atomic_load(&s->side->holders) < 2;
 }
 
-/* rx lock held. Return true when the kernel's queue would not let us sleep. */
-static bool quiet_kernel(struct sl_sock *s, int fd, bool *kick)
+/*
+ * rx lock held. @ends: FIN and errors end the sleep that follows, and need not be known now.
+ * Return true when the kernel's queue would not let us sleep.
+ */
+static bool quiet_kernel(struct sl_sock *s, int fd, bool ends, bool *kick)
 {
 	uint64_t before = s->side->rx.krcvd;
-	int rc = sl_rx_kernel(&s->link, fd, may_drain(s));
+	int rc = ends ? sl_rx_hush(&s->link, fd, may_drain(s)) :
+			sl_rx_kernel(&s->link, fd, may_drain(s));
 
 	if (s->side->rx.krcvd != before && !__libc_single_threaded)
 		*kick = true;
@@ -87,7 +91,7 @@ bool sl_look_kernel(struct sl_sock *s, int fd)
 	how = sl_rx_take(s);
 	if (!how)
 		return false;
-	(void)quiet_kernel(s, fd, &kicked);
+	(void)quiet_kernel(s, fd, false, &kicked);
 	found = s->side->kfin || s->side->err;
 	sl_rx_release(s, how);
 	if (kicked)
@@ -202,7 +206,7 @@ int sl_wait_in(struct sl_sock *s, int fd)
 	if (!how)
 		return -EAGAIN;
 	rc = sl_rx_arm(&s->link, &ring);
-	busy = rc == 0 && quiet_kernel(s, fd, &kicked);
+	busy = rc == 0 && quiet_kernel(s, fd, true, &kicked);
 	ready = rc < 0 || in_ready(s, fd);
 	if (!ready)
 		s->side->rx.sleepers++;
@@ -357,7 +361,7 @@ int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until)
 	how = sl_rx_take(s);
 	if (!how)
 		return -EAGAIN;
-	busy = quiet_kernel(s, fd, &kicked);
+	busy = quiet_kernel(s, fd, false, &kicked);
 	ready = s->side->kfin || s->side->err;
 	if (!ready)
 		s->side->rx.sleepers++;
