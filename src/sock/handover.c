@@ -66,23 +66,25 @@ static int look(struct sl_sock *s, int fd, bool late)
 	return rc;
 }
 
-static int wait_answer(struct sl_sock *s, int fd, bool given)
+static int wait_answer(struct sl_sock *s, int fd, bool given, uint64_t *wait_ns)
 {
-	uint64_t start = sl_now_ns(), now = start;
-	uint64_t max = (given ? WAIT_MS : WAIT_IDLE_MS) * 1000000ull;
+	uint64_t start = sl_now_ns(), took = 0;
+	uint64_t max = sl_min_u64(*wait_ns, (given ? WAIT_MS : WAIT_IDLE_MS) * 1000000ull);
 	long nap = 20000;
 	int rc;
 
 	for (;;) {
-		rc = look(s, fd, now - start > SLEEPERS_MS * 1000000ull);
+		rc = look(s, fd, took > SLEEPERS_MS * 1000000ull);
+		took = sl_now_ns() - start;
+		if (!rc && took > max)
+			rc = -ETIMEDOUT;
 		if (rc)
-			return rc;
-		now = sl_now_ns();
-		if (now - start > max)
-			return -ETIMEDOUT;
+			break;
 		pause_ns(nap);
 		nap = nap < 1000000 ? 2 * nap : nap;
 	}
+	*wait_ns -= sl_min_u64(took, *wait_ns);
+	return rc;
 }
 
 /*
@@ -108,7 +110,7 @@ static int leave(struct sl_sock *s, int fd, enum sl_reason why)
 	return rc;
 }
 
-int sl_handover(struct sl_sock *s, int fd, enum sl_reason why)
+int sl_handover(struct sl_sock *s, int fd, enum sl_reason why, uint64_t *wait_ns)
 {
 	bool given = false;
 	int rc;
@@ -122,7 +124,7 @@ int sl_handover(struct sl_sock *s, int fd, enum sl_reason why)
 		return rc;
 	}
 	if (rc == 0)
-		rc = wait_answer(s, fd, given);
+		rc = wait_answer(s, fd, given, wait_ns);
 	if (rc != -EPROTO)
 		(void)leave(s, fd, why);
 	else
@@ -144,9 +146,11 @@ int sl_sock_relay(struct sl_sock *s)
 
 int sl_sock_pass(struct sl_sock *s, int fd)
 {
+	uint64_t wait_ns = WAIT_MS * 1000000ull;
+
 	if (!sl_sock_attached(s))
 		sl_offer_withdraw(s);
-	else if (sl_handover(s, fd, SL_WHY_PASSED) == -EBUSY)
+	else if (sl_handover(s, fd, SL_WHY_PASSED, &wait_ns) == -EBUSY)
 		return sl_sock_relay(s);
 	s->side->foreign = 1;
 	sl_stat_reason(s, SL_WHY_PASSED);

@@ -16,6 +16,7 @@
 
 #define VERSION	   1
 #define STDIO_MAX  2
+#define WAIT_NS	   2000000000ull /* for all peers together */
 #define HIGH	   1000 /* where descriptors of ours go, if they can */
 #define ENTRY_LEN  120	/* of the variable: seven numbers of a connection */
 #define NUMBER_LEN 12	/* and each of its descriptors */
@@ -171,12 +172,13 @@ static bool replace(struct sl_exec *e, struct sl_sock *s)
 }
 
 /* Return: false: it is no heir any more. */
-static bool give_up(struct sl_exec *e, struct sl_sock *s)
+static bool give_up(struct sl_exec *e, struct sl_heir *h)
 {
+	struct sl_sock *s = h->s;
 	int how;
 
 	if (sl_sock_attached(s)) {
-		if (sl_handover(s, s->fd, SL_WHY_EXECED) == -EBUSY && replace(e, s))
+		if (sl_handover(s, s->fd, SL_WHY_EXECED, &e->wait_ns) == -EBUSY && replace(e, s))
 			return false;
 	} else if (atomic_load(&s->offer) == SL_OFFER_OUT || atomic_load(&s->offer) == SL_OFFER_PAIRED) {
 		sl_offer_withdraw(s);
@@ -185,6 +187,7 @@ static bool give_up(struct sl_exec *e, struct sl_sock *s)
 	how = sl_both_take(s);
 	if (!how)
 		return true;
+	h->foreign = s->side->foreign;
 	s->side->foreign = 1;
 	if (!e->spawn)
 		atomic_fetch_sub(&s->side->holders, 1);
@@ -213,13 +216,15 @@ static bool any_attached(const struct sl_exec *e)
 }
 
 /* Return: false: it is no heir any more. */
-static bool prepare(struct sl_exec *e, struct sl_sock *s, int conn)
+static bool prepare(struct sl_exec *e, struct sl_heir *h, int conn)
 {
+	struct sl_sock *s = h->s;
+
 	if (conn >= 0 && sl_sock_attached(s) && !uses_stdio(e, s) && keep(e, s, conn) == 0) {
 		s->heir = true;
 		return true;
 	}
-	s->heir = give_up(e, s);
+	s->heir = give_up(e, h);
 	return s->heir;
 }
 
@@ -228,12 +233,11 @@ static void decide(struct sl_exec *e)
 	bool under = e->adds && any_attached(e) &&
 		     sl_target_under(e->dir, e->path, e->flags, e->envp);
 	int conn = under ? sl_offer_fetch_open() : -1;
-	struct sl_sock *s;
 	unsigned i;
 
+	e->wait_ns = WAIT_NS;
 	for (i = 0; i < e->n;) {
-		s = e->heirs[i].s;
-		if (first_of(e, i) && !prepare(e, s, conn))
+		if (first_of(e, i) && !prepare(e, &e->heirs[i], conn))
 			continue; /* others are at its place now */
 		i++;
 	}
@@ -293,10 +297,24 @@ static void closed_ones(int up)
 	}
 }
 
+/* Programs search PATH by trying: what is sure to fail is to leave no trace. */
+static bool no_program(const struct sl_exec *e)
+{
+	long rc = e->path ? sl_sys6(SYS_faccessat2, e->dir, (long)e->path, X_OK,
+				    AT_EACCESS | (e->flags & AT_EMPTY_PATH), 0, 0) :
+			    -ENOENT;
+
+	return rc == -ENOENT || rc == -ENOTDIR || rc == -EACCES || rc == -ENAMETOOLONG ||
+	       rc == -ELOOP || rc == -EFAULT;
+}
+
 void sl_exec_begin(struct sl_exec *e)
 {
 	unsigned max = sl_heirs_max(NULL);
 
+	e->fails = max && no_program(e);
+	if (e->fails)
+		return;
 	e->spawn = false;
 	e->adds = true;
 	e->n = e->nkept = 0;
@@ -315,12 +333,14 @@ void sl_exec_failed(struct sl_exec *e)
 	struct sl_sock *s;
 	unsigned i;
 
+	if (e->fails)
+		return;
 	closed_ones(1);
 	for (i = 0; i < e->n; i++) {
 		s = e->heirs[i].s;
 		if (!first_of(e, i) || !s->side->foreign)
 			continue;
-		s->side->foreign = 0;
+		s->side->foreign = e->heirs[i].foreign;
 		atomic_fetch_add(&s->side->holders, 1);
 	}
 	forget(e);
@@ -333,7 +353,7 @@ void sl_spawn_begin(struct sl_exec *e)
 	e->spawn = true;
 	e->n = e->nkept = 0;
 	e->mem = NULL;
-	if (!max || make_room(e, max) < 0)
+	if (!max || no_program(e) || make_room(e, max) < 0)
 		return;
 	e->n = sl_heirs_spawn(e->heirs, e->actions, &e->adds);
 	decide(e);
@@ -350,7 +370,7 @@ void sl_spawn_end(struct sl_exec *e, bool failed)
 		if (!first_of(e, i))
 			continue;
 		if (s->side->foreign)
-			s->side->foreign = 0;
+			s->side->foreign = e->heirs[i].foreign;
 		else
 			atomic_fetch_sub(&s->side->holders, 1);
 	}

@@ -28,6 +28,7 @@
 
 #include <spawn.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #define SL_INHERIT_VAR "SCILAN_INHERIT"
 
@@ -36,6 +37,7 @@ struct sl_sock;
 /* Descriptor @fd of the new program stands for @s. */
 struct sl_heir {
 	int fd;
+	bool foreign; /* was so before (the first of its socket) */
 	struct sl_sock *s;
 };
 
@@ -46,11 +48,13 @@ struct sl_exec {
 	char *const *envp; /* in: the program's environment; out: with the variable if there is one */
 	const posix_spawn_file_actions_t *actions; /* for a spawn, in and out */
 	/* private */
+	bool fails;	  /* there is no such program: nothing was done */
 	bool spawn, adds; /* adds: actions leave descriptors of ours alone */
 	bool copied;	  /* @own takes the place of the program's actions */
 	posix_spawn_file_actions_t own;
 	struct sl_heir *heirs;
 	unsigned n;
+	uint64_t wait_ns; /* that may still be spent on peers */
 	int *kept; /* descriptors kept open for it */
 	unsigned nkept;
 	char *text; /* the variable */

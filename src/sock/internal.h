@@ -141,8 +141,9 @@ int sl_side_share(struct sl_sock *s);
 /*
  * handover.c: back to TCP, for a process without this library that is about to get the socket; what this end has
  * not read reaches it by TCP. No locks held. Return: 0; -EBUSY that is not possible.
+ * @wait_ns: spent on waiting for the peer at most; what is left of it afterwards
  */
-int sl_handover(struct sl_sock *s, int fd, enum sl_reason why);
+int sl_handover(struct sl_sock *s, int fd, enum sl_reason why, uint64_t *wait_ns);
 /* a process goes on with it; return a TCP connection to that, close-on-exec, or -1 */
 int sl_sock_relay(struct sl_sock *s);
 

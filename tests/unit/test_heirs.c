@@ -110,6 +110,41 @@ static void test_spawn(void **state)
 	sock_close(&p);
 }
 
+/* What is sure to fail changes nothing: programs search PATH by trying. What is not promoted is only marked. */
+static void test_no_program(void **state)
+{
+	struct sl_exec e = {.dir = AT_FDCWD, .path = "/nonexistent/program", .envp = environ};
+	struct sock_pair p;
+
+	(void)state;
+	sock_open_promoted(&p, SL_RING_LEN_MIN);
+	cloexec(p.fd[0], false);
+	cloexec(p.fd[1], false);
+	sl_exec_begin(&e);
+	assert_int_equal(p.s[1]->side->tx.state, SL_TX_MEM);
+	assert_int_equal(p.s[1]->side->foreign, 0);
+	sl_exec_failed(&e);
+	e.path = "/etc/passwd";
+	sl_exec_begin(&e);
+	sl_exec_failed(&e);
+	sl_spawn_begin(&e);
+	sl_spawn_end(&e, true);
+	assert_int_equal(p.s[1]->side->tx.state, SL_TX_MEM);
+	assert_int_equal(p.s[1]->side->holders, 1);
+	sock_close(&p);
+	sock_open(&p);
+	cloexec(p.fd[0], false);
+	p.s[1]->side->foreign = 1;
+	e.path = "/bin/true";
+	sl_exec_begin(&e);
+	assert_int_equal(p.s[0]->side->foreign, 1);
+	sl_exec_failed(&e);
+	assert_int_equal(p.s[0]->side->foreign, 0);
+	assert_int_equal(p.s[1]->side->foreign, 1);
+	assert_int_equal(p.s[0]->side->holders, 1);
+	sock_close(&p);
+}
+
 /* --- targets --- */
 
 static char dir[] = "/tmp/scilan-target-XXXXXX", lib[64], env_good[80];
@@ -202,6 +237,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exec),
 		cmocka_unit_test(test_spawn),
+		cmocka_unit_test(test_no_program),
 		cmocka_unit_test(test_target),
 		cmocka_unit_test(test_target_refused),
 	};
