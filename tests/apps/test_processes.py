@@ -50,7 +50,7 @@ def on_memory(mode, port):
     return len(ends) == 2 and all(c[d]["lane"] == "memory" for c in ends for d in ("tx", "rx"))
 
 
-def ask(mode, procs, serve, progs, port, path, how, program):
+def ask(mode, procs, serve, progs, port, path, how, program, before=lambda: None):
     """Hand a connection on; return what the client printed last."""
     hand = str(progs / "hand.py")
     program = [hand if word == "HAND" else word for word in program]
@@ -65,6 +65,7 @@ def ask(mode, procs, serve, progs, port, path, how, program):
         assert client.stdout.readline() == b"again\n", procs.tail(client)
         return on_memory(mode, port)
     until(moved, "the connection is on the memory lane")
+    before()
     client.stdin.write(b"go\n")
     client.stdin.flush()
     answer = client.stdout.readline().decode().strip()
@@ -99,6 +100,14 @@ def test_finished(mode, procs, serve, progs, port, data, how, program):
     """The peer has finished: a relay goes on with the connection."""
     path, digest = data(SMALL)
     assert ask(mode, procs, serve, progs, port, path, how, program) == digest
+
+
+@pytest.mark.modes("eager")
+@pytest.mark.parametrize("how,program", [("fd", [PYTHON, "HAND", "heir"])], ids=name)
+def test_no_broker(mode, procs, serve, progs, port, data, broker, how, program):
+    """Nobody gives the segment again: the connection goes back to TCP."""
+    path, digest = data(LARGE)
+    assert ask(mode, procs, serve, progs, port, path, how, program, broker.kill) == digest
 
 
 CGI = """#!/usr/bin/perl

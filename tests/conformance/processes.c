@@ -535,7 +535,9 @@ static void b_waits(struct pair *p, const struct hand *h)
 {
 	long n = h->unread - h->taken + MORE;
 
-	if (h->wait == RECVALL)
+	if (h->wait == SLEEP)
+		take(p, B_BG, SLEEP, 2500, 0, 0);
+	else if (h->wait == RECVALL)
 		take(p, B_BG, RECVALL, n, 0, 0);
 	else if (h->wait == POLL)
 		take(p, B_BG, POLL, POLLIN, 5000, 0);
@@ -631,6 +633,8 @@ HAND(hand_poll, .at = 60, .how = PLAIN, .unread = 30, .wait = POLL)
 HAND(hand_poll_alone, .at = 0, .how = PLAIN, .unread = 30, .wait = POLL, .alone = true)
 HAND(hand_epoll, .at = 60, .how = PLAIN, .unread = 30, .taken = 29, .wait = EPWAIT)
 HAND(hand_epoll_under, .at = 60, .how = UNDER, .unread = 30, .taken = 29, .wait = EPWAIT)
+HAND(hand_busy, .at = 60, .how = PLAIN, .unread = 30, .taken = 29, .wait = SLEEP)
+HAND(hand_busy_pass, .at = -1, .how = PLAIN, .unread = 30, .wait = SLEEP)
 HAND(hand_much, .at = 60, .how = PLAIN, .unread = 60000, .taken = 20000, .wait = RECVALL)
 HAND(hand_much_under, .at = 60, .how = UNDER, .unread = 60000, .taken = 20000, .wait = RECVALL)
 HAND(hand_pieces, .at = 0, .how = PLAIN, .unread = 60000, .taken = 1000, .wait = RECVALL, .sndbuf = 4608)
@@ -638,6 +642,23 @@ HAND(hand_pieces_poll, .at = 60, .how = PLAIN, .unread = 60000, .wait = POLL, .s
 HAND(hand_pass, .at = -1, .how = UNDER, .unread = 30, .taken = 10, .wait = EPWAIT)
 HAND(hand_pass_plain, .at = -1, .how = PLAIN, .unread = 60000, .taken = 10, .wait = RECVALL)
 HAND(hand_pass_idle, .at = -1, .how = PLAIN, .unread = 30)
+
+/* Another process that holds it goes on with its epoll instance, and with poll. */
+static void hand_epoll_here(struct pair *p)
+{
+	take(p, A, EPADD, EPOLLIN, 0, 0);
+	take(p, A, EPWAIT, 0, 0, 0);
+	hand_on(p, &(const struct hand){.at = 60, .how = PLAIN, .unread = 30, .taken = 10});
+	take(p, A, EPWAIT, 20, 0, 0);
+	take(p, B, SEND, 10, 0, 0);
+	take(p, A, EPWAIT, 1000, 0, 0);
+	take(p, A, RECV, 100, 0, 0);
+	take(p, A, EPWAIT, 20, 0, 0);
+	take(p, A, POLL, POLLIN, 20, 0);
+	take(p, B, SEND, 10, 0, 0);
+	take(p, A, POLL, POLLIN, 1000, 0);
+	take(p, A, RECV, 100, 0, 0);
+}
 
 /* B has finished, or is gone, when the program gets what B has sent. */
 static void hand_ended(struct pair *p, int at, enum op end)
@@ -974,6 +995,9 @@ const struct conform_case proc_cases[] = {
 	{"unread goes on, as stdin, peer in poll", OTHER, NULL, hand_poll_alone},
 	{"unread goes on, peer in epoll", OTHER, NULL, hand_epoll_under},
 	{"unread goes on to one without scilan, peer in epoll", OTHER, NULL, hand_epoll},
+	{"unread goes on to one without scilan, peer is busy", OTHER, NULL, hand_busy},
+	{"unread is passed on, peer is busy", OTHER, NULL, hand_busy_pass},
+	{"the other holder's epoll", OTHER, NULL, hand_epoll_here},
 	{"much goes on", OTHER, NULL, hand_much_under},
 	{"much goes on to one without scilan", OTHER, NULL, hand_much},
 	{"much goes on through small buffers", OTHER, NULL, hand_pieces},
