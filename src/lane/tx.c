@@ -242,6 +242,9 @@ static ssize_t put_record(struct sl_link *l, int fd, struct sl_src *src, size_t 
 	n = sl_ring_reserve(&l->out, &tx->ring, len, &data, ring);
 	if (n <= 0)
 		return n ? n : -EAGAIN;
+	/* What a pipe gave cannot be put back (send_taken): look before. */
+	if (src->fd >= 0 && sl_ring_closed(&l->out, &tx->ring))
+		return -EPIPE;
 	n = sl_src_fill(src, data, (size_t)n);
 	if (n <= 0)
 		return n;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The lanes, step by step: START with bytes unread on TCP, bells, END, CLOSED, FIN, peek, avail,
  * leave. */
+#include <sys/ioctl.h>
 #include "test_lane_util.h"
 
 /* Bytes of before the switch are read from TCP, to the byte, then the ring. */
@@ -398,6 +399,44 @@ static void test_leave_waits(void **state)
 	conn_close(&c);
 }
 
+/* The lane was closed, the kernel is full: what lies in a pipe stays there, and nobody waits with a lock held. */
+static void test_pipe_closed(void **state)
+{
+	static char junk[4096];
+	bool ring = false;
+	struct conn c;
+	int p[2], left = 0, full = 0;
+	ssize_t n;
+
+	(void)state;
+	conn_open(&c, SL_RING_LEN_MIN, 8192, 8192);
+	/* The kernel moves bytes on in the background: full is full for a while. */
+	while (full < 10) {
+		n = send(c.e[0].fd, junk, full ? 1 : sizeof(junk), MSG_DONTWAIT);
+		if (n > 0)
+			c.e[0].side.tx.ksent += (uint64_t)n;
+		full = n > 0 ? 0 : full + 1;
+		if (n < 0)
+			(void)poll(NULL, 0, 10);
+	}
+	attach(&c, 0);
+	attach(&c, 1);
+	assert_int_equal(sl_tx_start(&c.e[0].link, c.e[0].fd), 1);
+	assert_int_equal(sl_rx_close(&c.e[1].link, &ring), 0);
+	assert_int_equal(pipe(p), 0);
+	assert_int_equal(write(p[1], junk, 100), 100);
+	struct sl_src src = {.fd = p[0], .pipe = true};
+
+	alarm(10);
+	assert_int_equal(sl_tx_send(&c.e[0].link, c.e[0].fd, &src, 100, 0), -EAGAIN);
+	alarm(0);
+	assert_int_equal(ioctl(p[0], FIONREAD, &left), 0);
+	assert_int_equal(left, 100);
+	(void)close(p[0]);
+	(void)close(p[1]);
+	conn_close(&c);
+}
+
 /* Peek looks over records and over END, which stays; MSG_TRUNC counts and does not copy. */
 static void test_peek_discard(void **state)
 {
@@ -438,6 +477,7 @@ int main(void)
 		cmocka_unit_test(test_leave),
 		cmocka_unit_test(test_leave_waits),
 		cmocka_unit_test(test_peek_discard),
+		cmocka_unit_test(test_pipe_closed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
