@@ -364,8 +364,8 @@ static const char *skipped(const json_t *doc, const char *part)
 
 	json_array_foreach(json_object_get(doc, "skipped"), i, s)
 	{
-		if (!strcmp(json_string_value(json_object_get(s, "part")), part))
-			return json_string_value(json_object_get(s, "why"));
+		if (!strcmp(text_of(s, "part"), part))
+			return text_of(s, "why");
 	}
 	return NULL;
 }

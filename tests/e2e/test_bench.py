@@ -217,6 +217,23 @@ def test_from(procs, program, measured, tmp_path):
     assert text == measured["text"]
 
 
+@pytest.mark.parametrize("figures", [
+    [1, "x", None, {}], [{"id": 3, "runs": 4}], [{"id": "latency/scilan/two/64", "runs": [7]}],
+    [{"id": "latency/scilan/two/64", "x": "y", "part": [], "runs": [{"p50_us": "fast"}]}],
+    [{"id": f"latency/{v}/two/{x}", "x": x, "part": "latency", "runs": [{"p50_us": p}]}
+     for v in ("tcp", "scilan", "x" * 200) for x in range(100) for p in (-1, 0, 1e300)],
+    [{"id": "first/tcp", "runs": [{"each_p50_ns": list(range(500))}]}],
+], ids=["types", "numbers", "run", "strings", "many", "array"])
+def test_from_strange_figures(procs, program, tmp_path, figures):
+    """What is no figure is left out; the page is well-formed all the same."""
+    file, page = tmp_path / "f.json", tmp_path / "f.html"
+    file.write_text(json.dumps({"scilan_bench": 1, "machine": {"cpu": "<&>", "cpus": "two"},
+                                "settings": {"date": 5}, "figures": figures,
+                                "skipped": [{}, 3, {"part": "links"}]}))
+    bench(procs, program, "--from", file, "--html", page, seconds=10)
+    xml.etree.ElementTree.fromstring(page.read_text().split("\n", 1)[1])
+
+
 def test_standard_output(procs, program, measured):
     """With - there is nothing else on it."""
     args = ["--from", measured["files"]["json"]]
