@@ -234,7 +234,9 @@ static int ctl_del(struct sl_ep *ep, struct sl_item *it, int fd, struct epoll_ev
 {
 	int rc = -ENOENT;
 
-	if (!it || !atomic_load(&it->promoted) || ep->inherited || sl_lock(&ep->lock)) {
+	/* With a process that shares the instance since fork, the deletion is both processes'. */
+	if (!it || !atomic_load(&it->promoted) || ep->inherited || ep->forked ||
+	    sl_lock(&ep->lock)) {
 		rc = raw_ctl(ep, EPOLL_CTL_DEL, fd, ev);
 		if (it && rc == 0)
 			sl_item_drop(it);

@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include "env.h"
 #include "items.h"
 #include "ready.h"
@@ -355,6 +356,22 @@ static int sleep_in_kernel(struct sl_ep *ep, struct epoll_event *ev, int max,
 	return sort_events(ep, ev, n);
 }
 
+static void awake(void *ep)
+{
+	atomic_fetch_sub(&((struct sl_ep *)ep)->sleepers, 1);
+}
+
+static int sleep_counted(struct sl_ep *ep, struct epoll_event *ev, int max,
+			 const struct sl_deadline *d, const sigset_t *mask, bool uncertain)
+{
+	int n;
+
+	pthread_cleanup_push(awake, ep);
+	n = sleep_in_kernel(ep, ev, max, d, mask, uncertain);
+	pthread_cleanup_pop(1);
+	return n;
+}
+
 /* Arm everything hot, look again; asleep if that shows nothing. Return: events, 0 look again; -errno. */
 static int settle_down(struct sl_ep *ep, struct epoll_event *ev, int max,
 		       const struct sl_deadline *d, const sigset_t *mask)
@@ -376,8 +393,7 @@ static int settle_down(struct sl_ep *ep, struct epoll_event *ev, int max,
 	sl_unlock(&ep->lock);
 	if (n)
 		return n;
-	n = sleep_in_kernel(ep, ev, max, d, mask, uncertain);
-	atomic_fetch_sub(&ep->sleepers, 1);
+	n = sleep_counted(ep, ev, max, d, mask, uncertain);
 	ep->from_kernel = n > 0;
 	return n;
 }
