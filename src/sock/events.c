@@ -46,8 +46,8 @@ static uint32_t in_events(struct sl_sock *s, int fd, uint32_t want)
 		sl_rx_release(s, how);
 		return (uint32_t)sl_sys_poll_now(fd, POLLIN | POLLRDHUP);
 	}
-	n = sl_rx_avail(&s->link, fd, (size_t)s->lowat);
-	if (n < 0 || n >= (ssize_t)s->lowat)
+	n = sl_rx_avail(&s->link, fd, sl_lowat(s));
+	if (n < 0 || n >= (ssize_t)sl_lowat(s))
 		ev |= IN_BITS;
 	if (!sl_rx_memory(&s->link)) {
 		int k = sl_sys_poll_now(fd, POLLIN | POLLRDHUP);

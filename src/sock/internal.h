@@ -112,6 +112,15 @@ void sl_sock_inherited(struct sl_sock *s, int fd);
 /* the socket's options as the program has set them, which ours took the place of while attached */
 void sl_give_delays(struct sl_sock *s, int fd);
 
+/*
+ * SO_RCVLOWAT as far as the ring can meet it: while the reader does not look, a quarter can always be sent. More than
+ * that would have both ends wait for each other.
+ */
+static inline size_t sl_lowat(const struct sl_sock *s)
+{
+	return sl_min_size((size_t)s->lowat, s->link.in.len / 4);
+}
+
 /* finish.c: orderly end of the lanes before a kernel close; no locks held */
 void sl_sock_finish(struct sl_sock *s, int fd);
 

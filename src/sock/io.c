@@ -358,7 +358,7 @@ static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_
 {
 	struct sl_sink whole = *sink;
 	int waited_ms = 0;
-	size_t got = 0, least = flags & MSG_WAITALL ? want : sl_min_size((size_t)s->lowat, want);
+	size_t got = 0, least = flags & MSG_WAITALL ? want : sl_min_size(sl_lowat(s), want);
 	ssize_t n;
 
 	for (;;) {
