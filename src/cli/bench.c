@@ -23,7 +23,8 @@ static const char help_head[] =
 	"parts (all but programs, unless some are named; 'all' is all):\n";
 static const char help_tail[] =
 	"\n"
-	"  --quick       under a minute: fewer points, shorter and fewer runs\n"
+	"  --quick       under a minute, instead of some ten: fewer points, shorter and fewer "
+	"runs\n"
 	"  --seconds S   length of each run, instead of each part's own\n"
 	"  --rounds N    runs of each variant, instead of each part's own (mostly 3)\n"
 	"  --json FILE   write everything as JSON, '-' for standard output (then no tables)\n"

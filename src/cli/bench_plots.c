@@ -452,6 +452,14 @@ static void load_plot(const json_t *doc, FILE *out, const char *title, const cha
 		s->dashed = true;
 		s->quiet = true;
 	}
+	if (!strcmp(metric, "sleeps")) {
+		s = add_series(doc, &p, "load", "scilan", "", "bells");
+		cut_at_saturation(doc, s, "scilan");
+		if (s) {
+			s->dashed = true;
+			s->label = "scilan bells";
+		}
+	}
 	lines_figure(out, title, caption, &p);
 }
 
@@ -480,11 +488,11 @@ static void load(const json_t *doc, FILE *out)
 	load_plot(doc, out, "CPU time of a message",
 		  "user and system time of both ends together, per message one way", "cpu_us", NULL,
 		  SL_SVG_TIME, 0);
-	load_plot(
-		doc, out, "Sleeps of a message",
-		"times that an end went to sleep and had to be woken, per message; 0.0001 or less "
-		"at the bottom",
-		"sleeps", NULL, SL_SVG_PLAIN, 0.0001);
+	load_plot(doc, out, "Sleeps of a message",
+		  "times that an end went to sleep and had to be woken, per message; dashed: bells "
+		  "rung "
+		  "by scilan; 0.0001 or less at the bottom",
+		  "sleeps", NULL, SL_SVG_PLAIN, 0.0001);
 	load_plot(doc, out, "System calls of a message",
 		  "of both ends together, per message, counted by the kernel; 0.001 or less at the "
 		  "bottom",
