@@ -297,6 +297,41 @@ static void closed_ones(int up)
 	}
 }
 
+/*
+ * Other threads end with the exec. None may be in the middle of a change then: the new program, or another process,
+ * goes on with what it leaves.
+ */
+static void lock_all(void)
+{
+	struct sl_sock *s;
+	unsigned i;
+
+	for (i = 0; (s = sl_pool_at(i)); i++) {
+		if (!atomic_load(&s->refs) || !s->stat || (!s->side->shared && !sl_sock_attached(s)))
+			continue;
+		if (sl_lock(&s->rx_lock))
+			continue;
+		if (sl_lock(&s->tx_lock))
+			sl_unlock(&s->rx_lock);
+		else
+			s->locked = true;
+	}
+}
+
+static void unlock_all(void)
+{
+	struct sl_sock *s;
+	unsigned i;
+
+	for (i = 0; (s = sl_pool_at(i)); i++) {
+		if (!s->locked)
+			continue;
+		s->locked = false;
+		sl_unlock(&s->tx_lock);
+		sl_unlock(&s->rx_lock);
+	}
+}
+
 /* Programs search PATH by trying: what is sure to fail is to leave no trace. */
 static bool no_program(const struct sl_exec *e)
 {
@@ -325,6 +360,8 @@ void sl_exec_begin(struct sl_exec *e)
 		set_variable(e);
 	}
 	closed_ones(0);
+	if (!__libc_single_threaded)
+		lock_all();
 }
 
 /* Those that were kept are as they were. Those given up are on TCP, and this process holds them again. */
@@ -335,6 +372,7 @@ void sl_exec_failed(struct sl_exec *e)
 
 	if (e->fails)
 		return;
+	unlock_all();
 	closed_ones(1);
 	for (i = 0; i < e->n; i++) {
 		s = e->heirs[i].s;

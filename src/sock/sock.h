@@ -70,6 +70,7 @@ struct sl_sock {
 	bool connecting;
 	bool oob;     /* urgent data was used */
 	bool forking; /* fork has taken its locks */
+	bool locked;  /* exec has taken its locks */
 	bool heir;    /* a program that is being executed inherits it */
 	uint32_t full_seq;    /* times the program was told that there is no room */
 	bool native_full;     /* by the kernel, in its last native send */

@@ -511,6 +511,7 @@ struct hand {
 	enum op wait; /* B: RECVALL, POLL, EPWAIT; END: it does nothing */
 	bool alone;   /* A is closed in the process that has it now, before */
 	long sndbuf;  /* of B, or 0 */
+	int threads;  /* that look at A while the program is executed */
 };
 
 #define MORE 100
@@ -549,6 +550,25 @@ static void b_waits(struct pair *p, const struct hand *h)
 
 static void pass(int unix_fd, int fd);
 
+static void *look_on(void *arg)
+{
+	int fd = *(int *)arg;
+	char buf[100];
+
+	for (;;)
+		if (recv(fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT) == 0)
+			return NULL;
+}
+
+static void start_threads(int n, int *fd)
+{
+	pthread_t t;
+
+	while (n-- > 0)
+		pthread_create(&t, NULL, look_on, fd);
+	pause_ms(5);
+}
+
 /* The program takes the rest, sends as much and MORE, takes MORE, sends LAST. */
 static void hand_on(struct pair *p, const struct hand *h)
 {
@@ -584,6 +604,7 @@ static void hand_on(struct pair *p, const struct hand *h)
 			fcntl(h->at, F_SETFD, 0);
 		if (h->how == PLAIN)
 			unsetenv("LD_PRELOAD");
+		start_threads(h->threads, &fd);
 		execv("/proc/self/exe", args);
 		_exit(127);
 	}
@@ -633,6 +654,8 @@ HAND(hand_poll, .at = 60, .how = PLAIN, .unread = 30, .wait = POLL)
 HAND(hand_poll_alone, .at = 0, .how = PLAIN, .unread = 30, .wait = POLL, .alone = true)
 HAND(hand_epoll, .at = 60, .how = PLAIN, .unread = 30, .taken = 29, .wait = EPWAIT)
 HAND(hand_epoll_under, .at = 60, .how = UNDER, .unread = 30, .taken = 29, .wait = EPWAIT)
+HAND(hand_threads, .at = 60, .how = UNDER, .unread = 3000, .taken = 29, .threads = 3)
+HAND(hand_threads_plain, .at = 60, .how = PLAIN, .unread = 3000, .taken = 29, .threads = 3)
 HAND(hand_busy, .at = 60, .how = PLAIN, .unread = 30, .taken = 29, .wait = SLEEP)
 HAND(hand_busy_pass, .at = -1, .how = PLAIN, .unread = 30, .wait = SLEEP)
 HAND(hand_much, .at = 60, .how = PLAIN, .unread = 60000, .taken = 20000, .wait = RECVALL)
@@ -997,6 +1020,8 @@ const struct conform_case proc_cases[] = {
 	{"unread goes on to one without scilan, peer in epoll", OTHER, NULL, hand_epoll},
 	{"unread goes on to one without scilan, peer is busy", OTHER, NULL, hand_busy},
 	{"unread is passed on, peer is busy", OTHER, NULL, hand_busy_pass},
+	{"unread goes on from among threads", OTHER, NULL, hand_threads},
+	{"unread goes on from among threads to one without scilan", OTHER, NULL, hand_threads_plain},
 	{"the other holder's epoll", OTHER, NULL, hand_epoll_here},
 	{"much goes on", OTHER, NULL, hand_much_under},
 	{"much goes on to one without scilan", OTHER, NULL, hand_much},
