@@ -4,6 +4,7 @@ import pathlib
 import random
 import shutil
 import signal
+import subprocess
 import tempfile
 import uuid
 
@@ -33,6 +34,8 @@ def pytest_generate_tests(metafunc):
         return
     marker = metafunc.definition.get_closest_marker("modes")
     names = marker.args if marker else modes.ALL
+    if "oracle" in metafunc.config.getoption("mode") and not marker:
+        names = (*names, "oracle")
     if metafunc.config.getoption("plain"):
         names = ("plain",)
     only = metafunc.config.getoption("mode")
@@ -111,9 +114,27 @@ def status(scilan, environ):
     return Status(scilan, environ)
 
 
+@pytest.fixture(scope="session")
+def oracle(build, public_dir):
+    if not (build / "tests" / "oracle" / "oracle").exists():
+        pytest.skip("the oracle is not built: libdw-dev is missing")
+    shutil.copy(build / "tests" / "oracle" / "oracle", public_dir / "oracle")
+    return str(public_dir / "oracle")
+
+
 @pytest.fixture
-def mode(request, scilan, status):
-    return modes.Mode(request.param, scilan, status)
+def mode(request, scilan, status, environ):
+    if request.param != "oracle":
+        yield modes.Mode(request.param, scilan, status)
+        return
+    # A broker that `scilan run` starts would run under the oracle, too, and outlive it.
+    subprocess.run([scilan, "run", "--", "true"], env=environ, check=True, timeout=20)
+    with tempfile.TemporaryDirectory(prefix="scilan-oracle-") as directory:
+        os.chmod(directory, 0o777)
+        mode = modes.Mode(request.param, scilan, status,
+                          (request.getfixturevalue("oracle"), directory))
+        yield mode
+        mode.judge()
 
 
 @pytest.fixture

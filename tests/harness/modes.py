@@ -6,25 +6,30 @@ The ways to run a pair of programs. `plain` checks the tests themselves (pytest 
     chaos         both ends, eager, and the library leaves and takes the memory lane at random
     server-only   one end under scilan: stays on TCP
     client-only
+    oracle        only by --mode oracle: eager, and each call on a tracked socket that did not come
+                  through scilan fails the test (oracle/oracle.c)
 """
 import os
+import pathlib
 
 ALL = ("auto", "eager", "chaos", "server-only", "client-only")
 CHAOS_SEED = os.environ.get("SCILAN_TEST_SEED", "1")
 
 
 class Mode:
-    def __init__(self, name, scilan, status):
+    def __init__(self, name, scilan, status, oracle=None):
         self.name = name
         self.scilan = scilan
         self.status = status
+        self.oracle = oracle # the program, and a directory for its reports
+        self.reports = []
 
     def __str__(self):
         return self.name
 
     @property
     def both(self):
-        return self.name in ("auto", "eager", "chaos")
+        return self.name in ("auto", "eager", "chaos", "oracle")
 
     def under(self, args, verbose=False):
         """The command that runs @args under scilan in this mode."""
@@ -35,7 +40,18 @@ class Mode:
             start += ["--verbose"]
         if self.name == "chaos":
             start = ["env", f"SCILAN_CHAOS=lanes:{CHAOS_SEED}", *start]
+        if self.name == "oracle":
+            program, directory = self.oracle
+            self.reports.append(pathlib.Path(directory) / f"{len(self.reports)}.report")
+            start = [program, "-o", str(self.reports[-1]), "--", *start]
         return [*start, "--", *args]
+
+    def judge(self):
+        """The oracle's reports: no call past scilan, and calls that were looked at."""
+        text = "".join(r.read_text() for r in self.reports if r.exists())
+        assert " from " not in text, text
+        if any(line.endswith(" past scilan") for line in text.splitlines()):
+            assert any(int(line.split()[2]) for line in text.splitlines()), text
 
     def server(self, args):
         return self.under(args) if self.both or self.name == "server-only" else list(args)
@@ -45,7 +61,7 @@ class Mode:
 
     def observe(self, port, at_least=1):
         """While traffic runs: see that it is on the lane that this mode promises."""
-        if self.name in ("auto", "eager"):
+        if self.name in ("auto", "eager", "oracle"):
             self.status.wait_memory(port, at_least)
         elif self.name == "chaos":
             self.status.wait_moved(port)
