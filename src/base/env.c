@@ -13,6 +13,7 @@ struct sl_env sl_env = {
 	.promote_bytes = 64 << 10,
 	.spin_ns = SL_SPIN_DEF_NS,
 	.spin_auto = true,
+	.patch = true,
 };
 
 static int parse_u64(const char *s, uint64_t *v, const char **end)
@@ -121,6 +122,8 @@ void sl_env_init(void)
 	}
 	s = getenv("SCILAN_VERBOSE");
 	sl_env.verbose = s && *s && strcmp(s, "0") != 0;
+	s = getenv("SCILAN_PATCH");
+	sl_env.patch = !s || strcmp(s, "0") != 0;
 	s = getenv("SCILAN_BROKER");
 	if (s)
 		strncpy(sl_env.broker, s, sizeof(sl_env.broker) - 1);

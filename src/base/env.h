@@ -8,6 +8,7 @@
  *   SCILAN_RING	   bytes of each ring, a power of two; suffixes K and M
  *   SCILAN_SPIN	   auto | microseconds      how long a waiter spins before it sleeps
  *   SCILAN_VERBOSE  1                        one line at start, one for each promotion refused
+ *   SCILAN_PATCH    0                        leave libc's code as it is
  *   SCILAN_CHAOS	   lanes[:SEED]             tests: leave and take the memory lane at random
  *   SCILAN_BROKER   an abstract name         tried instead of the two usual addresses (tests)
  */
@@ -28,6 +29,7 @@ struct sl_env {
 	uint32_t spin_ns;	/* cap of a spin */
 	bool spin_auto;		/* adapt below the cap */
 	bool verbose;
+	bool patch; /* change libc's functions, so that its own calls come to us */
 	bool chaos_lanes;
 	uint32_t chaos_seed;
 	char broker[100]; /* abstract name; "": the usual addresses */

@@ -128,6 +128,7 @@ static bool modrm(struct state *s, struct sl_insn *in)
 		return skip(s, 4);
 	if (rm == 5) {
 		in->rip = true;
+		in->disp = (uint8_t)s->pos;
 		return skip(s, 4);
 	}
 	return rm == 4 && (sib & 7) == 5 ? skip(s, 4) : true;

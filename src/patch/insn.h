@@ -32,7 +32,8 @@ enum sl_insn_kind {
 struct sl_insn {
 	uint8_t len;
 	uint8_t kind;	/* enum sl_insn_kind */
-	bool rip;	/* addresses memory relative to itself */
+	bool rip;	/* addresses memory relative to itself, by 4 bytes at @disp */
+	uint8_t disp;
 	int64_t target; /* relative to the first byte of the instruction */
 	uint32_t imm;
 };

@@ -17,7 +17,7 @@ int sl_fd_closing(int fd)
 {
 	int rc;
 
-	if (!sl_live)
+	if (!sl_live || ((sl_tracked(fd) || sl_hidden_is(fd)) && sl_foreign()))
 		return 0;
 	sl_conn_closing(fd);
 	rc = sl_sock_close(fd);
@@ -80,7 +80,7 @@ SL_EXPORT void closefrom(int low)
 /* A number that stands for what @fd stands for. */
 static int duplicated(int fd, int newfd)
 {
-	if (newfd >= 0 && sl_live) {
+	if (newfd >= 0 && (sl_tracked(fd) || sl_tracked(newfd)) && !sl_foreign()) {
 		sl_sock_dup(fd, newfd);
 		sl_ready_dup(fd, newfd);
 	}
@@ -108,7 +108,7 @@ static int make_room(int fd, int newfd)
 	if (!sl_live || newfd < 0 || sl_sys_fcntl(fd, F_GETFD, 0) < 0)
 		return 0;
 	if (sl_hidden_is(newfd))
-		return sl_hidden_move(newfd);
+		return sl_foreign() ? 0 : sl_hidden_move(newfd);
 	return sl_fd_closing(newfd);
 }
 
@@ -171,10 +171,10 @@ SL_EXPORT int fcntl(int fd, int cmd, ...)
 SL_ALIAS(__fcntl, fcntl);
 SL_ALIAS(fcntl64, fcntl);
 
-/* stdio reads and writes past us, so a socket under it stays on TCP. */
+/* Where libc is as it was, stdio reads and writes past us, so a socket under it stays on TCP. */
 SL_EXPORT FILE *fdopen(int fd, const char *mode)
 {
-	struct sl_sock *s = sl_get(fd);
+	struct sl_sock *s = sl_patched ? NULL : sl_get(fd);
 
 	if (s) {
 		sl_sock_refuse(s, fd, SL_WHY_STDIO);

@@ -17,8 +17,10 @@
 #include "inherit.h"
 #include "log.h"
 #include "preload.h"
+#include "sys.h"
 
 bool sl_live;
+pid_t sl_own_pid;
 
 static bool has_go_note(const char *p, size_t len)
 {
@@ -73,11 +75,13 @@ __attribute__((constructor)) static void preload_init(int argc, char **argv, cha
 	(void)argv;
 	if (!environ)
 		environ = envp;
+	sl_own_pid = (pid_t)sl_sys(SYS_getpid, 0, 0, 0);
 	sl_real_init();
 	sl_env_init();
 	sl_clock_init();
 	refuse_go();
 	sl_cache_init();
+	sl_patch_libc();
 	sl_sock_init();
 	sl_sock_hooks.unfit = sl_conn_unfit;
 	sl_ready_init();

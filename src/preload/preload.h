@@ -23,9 +23,23 @@
 #include "ready.h"
 #include "real.h"
 #include "sock.h"
+#include "sys.h"
 
 /* The constructor has run. */
 extern bool sl_live;
+
+/* The process that our tables are of. */
+extern pid_t sl_own_pid;
+
+/**
+ * sl_foreign() - is this a child that shares our memory, and not our descriptors (posix_spawn, vfork, clone)?
+ *
+ * One system call: only where the descriptor is one that the tables know.
+ */
+static inline bool sl_foreign(void)
+{
+	return sl_own_pid != (pid_t)sl_sys(SYS_getpid, 0, 0, 0);
+}
 
 /*
  * The real function behind a name. The table may be empty when a constructor of another library
@@ -96,6 +110,14 @@ static inline const struct timespec *sl_ms(struct timespec *t, int ms)
  * Return: 0, or -EBADF: one of scilan's own, close nothing.
  */
 int sl_fd_closing(int fd);
+
+/* --- patch.c --- */
+
+/* What libc calls itself comes to us: stdio needs no refusal. */
+extern bool sl_patched;
+
+/** sl_patch_libc() - from the constructor, once, after sl_real_init() and sl_env_init() */
+void sl_patch_libc(void);
 
 /* --- conn.c --- */
 

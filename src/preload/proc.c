@@ -19,6 +19,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 #include "preload.h"
+#include "sys.h"
 
 void sl_proc_before_fork(void)
 {
@@ -35,6 +36,7 @@ void sl_proc_after_fork(pid_t pid)
 	if (!sl_live)
 		return;
 	if (pid == 0) {
+		sl_own_pid = (pid_t)sl_sys(SYS_getpid, 0, 0, 0);
 		sl_sock_fork_child();
 		sl_ready_fork_child();
 	} else {

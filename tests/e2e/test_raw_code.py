@@ -8,32 +8,12 @@ RAW = 'long raw(long nr, int fd, char *p, long n) { long r; __asm__ volatile("sy
 
 
 @pytest.fixture
-def compile_c(tmp_path):
-    def make(name, source, *options):
-        out = tmp_path / name
-        subprocess.run(["cc", "-O2", "-w", *options, "-o", out, "-x", "c", source], check=True)
-        return out
-    return make
-
-
-@pytest.fixture
 def library(compile_c, tmp_path):
     """library(nr): a library that makes the system call @nr, a C expression."""
     def make(nr):
         source = tmp_path / "lib.c"
         source.write_text(RAW.replace("{nr}", nr))
         return compile_c("libraw.so", source, "-shared", "-fPIC")
-    return make
-
-
-@pytest.fixture
-def client(many, under, compile_c, progs, port):
-    """client(options...): progs/raw.c, compiled so, under scilan."""
-    def make(*options):
-        path = compile_c("raw", progs / "raw.c", *options, "-ldl")
-        started = many(lambda _: under([path, port], "--verbose"))
-        started.do("open")
-        return started
     return make
 
 
@@ -45,44 +25,40 @@ def on_tcp(status, pid, port, reason):
     status.wait(look, port, f"TCP, because of: {reason}", 10)
 
 
-def test_no_raw_code(status, echo_server, client, port):
+def test_no_raw_code(status, promoted, echo_server, client, port):
     program = client()
-    program.do("ping 20")
-    status.wait_memory(port)
+    promoted(program)
 
 
-def test_in_the_program(status, echo_server, client, procs, port):
+def test_in_the_program(status, promoted, echo_server, client, procs, port):
     program = client("-DRAW")
     program.do("ping 20")
     on_tcp(status, program.proc.pid, port, "system calls without libc")
     assert "number 0" in procs.tail(program.proc)
 
 
-def test_loaded_later(status, echo_server, client, library, port):
+def test_loaded_later(status, promoted, echo_server, client, library, port):
     """Seen at the next connection; the one that is promoted goes back."""
     program = client()
-    program.do("ping 20")
-    status.wait_memory(port)
+    promoted(program)
     program.do(f"load {library('nr')}")
     program.do("open")
     program.do("ping 20")
     on_tcp(status, program.proc.pid, port, "system calls without libc")
 
 
-def test_harmless(status, echo_server, client, library, port):
+def test_harmless(status, promoted, echo_server, client, library, port):
     """A library that knows only futex."""
     program = client()
     program.do(f"load {library('202L')}")
-    program.do("ping 20")
-    status.wait_memory(port)
+    promoted(program)
 
 
 @pytest.mark.parametrize("how", ["syscall", "library"])
-def test_io_uring(status, echo_server, client, library, port, how):
+def test_io_uring(status, promoted, echo_server, client, library, port, how):
     """Also what was promoted before."""
     program = client()
-    program.do("ping 20")
-    status.wait_memory(port)
+    promoted(program)
     if how == "syscall":
         program.do("uring")
     else:
@@ -93,7 +69,7 @@ def test_io_uring(status, echo_server, client, library, port, how):
     program.do("ping 20")
 
 
-def test_cache(status, echo_server, client, environ, tmp_path, monkeypatch, port):
+def test_cache(status, promoted, echo_server, client, environ, tmp_path, monkeypatch, port):
     """What is large is written down once; a file that others may write is not believed."""
     monkeypatch.setitem(environ, "XDG_CACHE_HOME", str(tmp_path))
     source = tmp_path / "big.c"

@@ -6,16 +6,25 @@
  *   ping N       N small messages there and back on every connection, by send and recv
  *   load PATH    dlopen
  *   uring        set up an io_uring by syscall()
+ *   print, file, libc, aio, mark
+ *                a message there and back on the first connection by dprintf, by stdio, by functions that
+ *                dlsym() finds in libc, by POSIX aio; sockatmark
+ *   spawn        posix_spawn a program, with the connections closed and copied in it
+ *   raw          receive without libc, which scilan cannot see
  *
- * Built with -DRAW it has a read of its own, made without libc, that it never calls.
+ * Built with -DRAW it has a read of its own, made without libc, that it calls only for `raw`.
  */
+#include <aio.h>
 #include <arpa/inet.h>
 #include <dlfcn.h>
+#include <errno.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int conns[64], n;
@@ -58,13 +67,117 @@ static int ping(int count)
 	return 0;
 }
 
+static int back_is(const char *want)
+{
+	char got[64];
+	ssize_t len = (ssize_t)strlen(want);
+
+	return recv(conns[0], got, (size_t)len, MSG_WAITALL) == len && !memcmp(got, want, (size_t)len) ? 0
+													: -1;
+}
+
+static int print(void)
+{
+	return dprintf(conns[0], "hello %d\n", 42) == 9 ? back_is("hello 42\n") : -1;
+}
+
+/* Each stream has a copy of the descriptor, and closes it. */
+static int file(void)
+{
+	FILE *out = fdopen(dup(conns[0]), "w"), *in = fdopen(dup(conns[0]), "r");
+	char line[64];
+	int i, rc = 0;
+
+	for (i = 0; i < 100 && !rc; i++) {
+		fprintf(out, "line %d\n", i);
+		fflush(out);
+		rc = fgets(line, sizeof(line), in) && atoi(line + 5) == i ? 0 : -1;
+	}
+	fclose(in);
+	fclose(out);
+	return rc;
+}
+
+static int libc(void)
+{
+	void *h = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
+	ssize_t (*out)(int, const void *, size_t) = (ssize_t(*)(int, const void *, size_t))dlsym(h, "write");
+	ssize_t (*in)(int, void *, size_t, int) = (ssize_t(*)(int, void *, size_t, int))dlsym(h, "recv");
+	char got[8];
+
+	return out(conns[0], "12345678", 8) == 8 && in(conns[0], got, 8, MSG_WAITALL) == 8 &&
+			       !memcmp(got, "12345678", 8) ?
+		       0 :
+		       -1;
+}
+
+static int aio_one(int reading, char *buf)
+{
+	struct aiocb cb = {.aio_fildes = conns[0], .aio_buf = buf, .aio_nbytes = 8};
+	const struct aiocb *list[] = {&cb};
+
+	if (reading ? aio_read(&cb) : aio_write(&cb))
+		return -1;
+	while (aio_error(&cb) == EINPROGRESS)
+		aio_suspend(list, 1, NULL);
+	return aio_return(&cb) == 8 ? 0 : -1;
+}
+
+static int aio(void)
+{
+	char out[8] = "aioaioa", in[8] = "";
+
+	return aio_one(0, out) || aio_one(1, in) || memcmp(in, out, 8) ? -1 : 0;
+}
+
+static int spawn(void)
+{
+	posix_spawn_file_actions_t a;
+	char *argv[] = {"true", NULL};
+	int rc, status;
+	pid_t pid;
+
+	posix_spawn_file_actions_init(&a);
+	posix_spawn_file_actions_adddup2(&a, conns[0], 50);
+	posix_spawn_file_actions_addclose(&a, conns[0]);
+	posix_spawn_file_actions_adddup2(&a, 50, conns[0]);
+	posix_spawn_file_actions_addclose(&a, conns[0]);
+	posix_spawn_file_actions_addclose(&a, 50);
+	rc = posix_spawn(&pid, "/bin/true", &a, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&a);
+	return rc || waitpid(pid, &status, 0) != pid || status ? -1 : 0;
+}
+
+static int raw(void)
+{
+#ifdef RAW
+	char got[8];
+
+	if (send(conns[0], "12345678", 8, 0) != 8)
+		return -1;
+	return raw_read(conns[0], got, 8) > 0 ? 0 : -1;
+#else
+	return -1;
+#endif
+}
+
+static const struct {
+	const char *name;
+	int (*run)(void);
+} simple[] = {{"print", print}, {"file", file}, {"libc", libc}, {"aio", aio}, {"spawn", spawn}, {"raw", raw}};
+
 int main(int argc, char **argv)
 {
 	char line[4096], params[120] = {0};
-	int rc = -1;
+	size_t i;
+	int rc;
 
 	while (argc > 1 && fgets(line, sizeof(line), stdin)) {
 		line[strcspn(line, "\n")] = '\0';
+		rc = -1;
+		for (i = 0; i < sizeof(simple) / sizeof(simple[0]); i++)
+			if (!strcmp(line, simple[i].name))
+				rc = simple[i].run();
 		if (!strcmp(line, "open"))
 			rc = open_one(atoi(argv[1]));
 		else if (!strncmp(line, "ping ", 5))
@@ -73,6 +186,8 @@ int main(int argc, char **argv)
 			rc = dlopen(line + 5, RTLD_NOW) ? 0 : -1;
 		else if (!strcmp(line, "uring"))
 			rc = syscall(SYS_io_uring_setup, 4, params) == -2 ? -1 : 0;
+		else if (!strcmp(line, "mark"))
+			rc = sockatmark(conns[0]) < 0 ? -1 : 0;
 		puts(rc ? "failed" : "ok");
 		fflush(stdout);
 	}
