@@ -8,10 +8,11 @@
  * it, down to nothing. While spinning the core is given away (sched_yield) now and then, and at every look when the
  * peer was last seen on this very core: then only yielding lets it run.
  *
- * Crowded. A yield that takes long and brings nothing means that others want this core. To go on is harmful:
+ * Crowded. A yield that takes long means that others want this core, even if there is something to read by then: a
+ * sleeper would have been woken long before. To go on is harmful:
  * since Linux 6.18 each sched_yield forfeits the rest of the slice, so a thread that yields often is served last, while
  * one that sleeps keeps its claim. So the spin ends there, and the next waits of this place sleep at
- * once: 4 of them, then 8, up to SL_SPIN_SKIP_MAX, until a spin succeeds again.
+ * once: SL_SPIN_SKIP_MIN of them, then four times as many, up to SL_SPIN_SKIP_MAX; each spin that succeeds halves that.
  */
 #ifndef SL_SPIN_H
 #define SL_SPIN_H
@@ -24,7 +25,8 @@
 #define SL_SPIN_YIELD_LOOKS 64	   /* looks between two yields */
 #define SL_SPIN_CLOCK_LOOKS 8	   /* looks between two readings of the clock */
 #define SL_SPIN_LONG_NS	    100000 /* a yield that took so long let others run */
-#define SL_SPIN_SKIP_MAX    512
+#define SL_SPIN_SKIP_MIN    16
+#define SL_SPIN_SKIP_MAX    2048
 
 struct sl_spinning {
 	struct sl_spin *place;
@@ -60,9 +62,9 @@ static inline void sl_spin_begin(struct sl_spinning *sp, struct sl_spin *place, 
 
 static inline void sl_spin_crowded(struct sl_spin *place)
 {
-	uint16_t n = place->skipped ? place->skipped : 2;
+	uint16_t n = place->skipped ? place->skipped : SL_SPIN_SKIP_MIN / 4;
 
-	n = (uint16_t)(n >= SL_SPIN_SKIP_MAX ? SL_SPIN_SKIP_MAX : 2 * n);
+	n = (uint16_t)(n >= SL_SPIN_SKIP_MAX / 4 ? SL_SPIN_SKIP_MAX : 4 * n);
 	place->skip = place->skipped = n;
 }
 
@@ -80,11 +82,8 @@ static inline bool sl_spin_on(struct sl_spinning *sp)
 {
 	uint64_t before;
 
-	if (sl_unlikely(sp->long_yield)) {
-		/* Looked again since, in vain. */
-		sl_spin_crowded(sp->place);
-		return false;
-	}
+	if (sl_unlikely(sp->long_yield))
+		return false; /* looked again since, in vain */
 	if (!sp->same_cpu && ++sp->looks % SL_SPIN_YIELD_LOOKS) {
 		sl_cpu_relax();
 		return sp->looks % SL_SPIN_CLOCK_LOOKS || sl_spin_clock(sp);
@@ -95,6 +94,8 @@ static inline bool sl_spin_on(struct sl_spinning *sp)
 	sl_sys_yield();
 	(void)sl_spin_clock(sp);
 	sp->long_yield = sp->now - before > sl_ticks_of_ns(SL_SPIN_LONG_NS);
+	if (sl_unlikely(sp->long_yield))
+		sl_spin_crowded(sp->place);
 	return sp->long_yield || sp->now - sp->start < sp->budget;
 }
 
@@ -110,8 +111,9 @@ static inline void sl_spin_done(struct sl_spinning *sp, bool slept)
 	uint32_t b = sp->place->budget_ns;
 	uint64_t took;
 
-	if (!slept)
-		sp->place->skipped = 0;
+	/* By and by: on a crowded core a spin succeeds now and then, too. */
+	if (!slept && !sp->long_yield)
+		sp->place->skipped /= 2;
 	if (!sl_env.spin_auto)
 		return;
 	if (!b)
