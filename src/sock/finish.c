@@ -109,6 +109,7 @@ void sl_sock_abort(struct sl_sock *s, int fd)
 void sl_sock_exit(void)
 {
 	struct sl_sock *s;
+	unsigned i = 0;
 	int fd = -1;
 
 	while ((fd = sl_fdtab_next(fd + 1)) >= 0) {
@@ -119,4 +120,7 @@ void sl_sock_exit(void)
 			sl_sock_finish(s, fd);
 		sl_sock_put(s);
 	}
+	while ((s = sl_pool_at(i++)))
+		if (sl_unlikely(atomic_load(&s->orphan)))
+			(void)sl_orphan_end(s);
 }

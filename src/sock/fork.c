@@ -86,6 +86,16 @@ void sl_sock_fork_prepare(void)
 	}
 }
 
+/* Child: the threads that were inside a call on it are not here. */
+static void drop_orphan(struct sl_sock *s)
+{
+	if (!atomic_exchange(&s->orphan, SL_ORPHAN_NOT))
+		return;
+	atomic_fetch_sub(&s->side->holders, 1);
+	sl_sys_close(s->fd);
+	s->fd = -1;
+}
+
 static void release_all(bool child, bool failed)
 {
 	struct sl_sock *s;
@@ -101,6 +111,7 @@ static void release_all(bool child, bool failed)
 			s->rx_inflight = s->tx_inflight = 0;
 			sl_lock_reset(&s->tx_lock);
 			sl_lock_reset(&s->rx_lock);
+			drop_orphan(s);
 		} else {
 			sl_unlock(&s->tx_lock);
 			sl_unlock(&s->rx_lock);

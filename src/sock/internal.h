@@ -77,6 +77,15 @@ static inline bool sl_others_may_leave(const struct sl_sock *s)
 	return !__libc_single_threaded || atomic_load(&s->side->holders) > 1;
 }
 
+/* sock.c: nobody is inside a call on an orphan any more. Return: false: another thread is at it. */
+bool sl_orphan_end(struct sl_sock *s);
+
+/* The descriptor to go on with after a wait, in which another thread may have closed @fd. */
+static inline int sl_still_fd(const struct sl_sock *s, int fd)
+{
+	return sl_unlikely(atomic_load_explicit(&s->orphan, memory_order_acquire)) ? s->fd : fd;
+}
+
 /* pool.c */
 struct sl_sock *sl_pool_get(void);
 struct sl_sock *sl_pool_at(unsigned index); /* in use or not; NULL beyond the pool */

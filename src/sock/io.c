@@ -226,6 +226,13 @@ static void after(struct sl_sock *s, int fd)
 	struct sl_side_shm *sd = s->side;
 	int how;
 
+	if (sl_unlikely(atomic_load_explicit(&s->orphan, memory_order_acquire))) {
+		fd = s->fd;
+		if (!sd->rx.sleepers) {
+			(void)sl_orphan_end(s);
+			return;
+		}
+	}
 	/* One that only sends would never see the peer's START, and go on asking the kernel. */
 	if (sl_unlikely(sd->rx.state == SL_RX_TCP && !sd->rx.started && sl_rx_hint(&s->link))) {
 		how = sl_rx_take(s);
@@ -394,6 +401,7 @@ static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_
 							     sl_wait_in(s, fd);
 		if (n < 0)
 			break;
+		fd = sl_still_fd(s, fd);
 	}
 	if (got) {
 		s->stat->rx.messages++;
@@ -555,6 +563,7 @@ static ssize_t send_lanes(struct sl_sock *s, int fd, struct sl_src *src, size_t 
 		n = sl_wait_out(s, fd, len - *sent, &until);
 		if (n < 0)
 			return n;
+		fd = sl_still_fd(s, fd);
 	}
 	return 0;
 }

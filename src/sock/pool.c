@@ -85,6 +85,8 @@ void sl_sock_free(struct sl_sock *s)
 {
 	if (!s->stat)
 		return; /* a stray reference to a free one */
+	if (sl_unlikely(atomic_load(&s->orphan)) && !sl_orphan_end(s))
+		return;
 	if (s->side != &s->own)
 		sl_map_retire(s->side, SL_SIDE_LEN);
 	s->side = &s->own;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* sock.c - the life of an endpoint: tracked, dup'ed, shut down, closed */
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +9,8 @@
 #include "log.h"
 #include "real.h"
 #include "sys.h"
+
+#define ORPHAN_FDS 1000 /* descriptors of our own are from here on */
 
 void sl_sock_init(void)
 {
@@ -144,6 +147,42 @@ static int other_fd(struct sl_sock *s, int not)
 	return -1;
 }
 
+/*
+ * Other threads sleep in calls on it: they go on, and the peer sees no end before they are through. Not where a fork
+ * has copied the count of sleepers, which are not in the child.
+ */
+static bool make_orphan(struct sl_sock *s, int fd)
+{
+	int how, keep = -1;
+
+	if (__libc_single_threaded || !sl_sock_attached(s) || s->side->shared)
+		return false;
+	how = sl_both_take(s);
+	if (!how)
+		return false;
+	if (sl_sock_attached(s) && s->side->rx.sleepers)
+		keep = sl_sys_fcntl(fd, F_DUPFD_CLOEXEC, ORPHAN_FDS);
+	if (keep >= 0) {
+		s->fd = keep;
+		atomic_store_explicit(&s->orphan, SL_ORPHAN, memory_order_release);
+	}
+	sl_both_release(s, how);
+	return keep >= 0;
+}
+
+bool sl_orphan_end(struct sl_sock *s)
+{
+	uint8_t was = SL_ORPHAN;
+
+	if (!atomic_compare_exchange_strong(&s->orphan, &was, SL_ORPHAN_ENDS))
+		return was == SL_ORPHAN_NOT;
+	sl_sock_finish(s, s->fd);
+	sl_sys_close(s->fd);
+	s->fd = -1;
+	atomic_store(&s->orphan, SL_ORPHAN_NOT);
+	return true;
+}
+
 int sl_sock_close(int fd)
 {
 	struct sl_sock *s;
@@ -154,7 +193,7 @@ int sl_sock_close(int fd)
 	s = sl_sock_get(fd);
 	if (sl_likely(!s))
 		return 0;
-	if (atomic_load(&s->nfds) == 1)
+	if (atomic_load(&s->nfds) == 1 && !make_orphan(s, fd))
 		sl_sock_finish(s, fd);
 	old = sl_fdtab_swap(fd, 0);
 	drop_entry(old, fd);

@@ -35,6 +35,12 @@ enum sl_offer_state {
 	SL_OFFER_NEVER,	  /* stays on TCP; the status page says why */
 };
 
+/*
+ * The kernel keeps a file open until the calls on it are over. So do we: by a descriptor of our own, which is closed,
+ * in order, when nobody sleeps in a call any more, or with the last reference.
+ */
+enum sl_orphan { SL_ORPHAN_NOT, SL_ORPHAN, SL_ORPHAN_ENDS };
+
 /* How a waiting place has fared with spinning (spin.h). */
 struct sl_spin {
 	uint32_t budget_ns; /* 0: the cap; else budget + 1 */
@@ -71,6 +77,7 @@ struct sl_sock {
 	bool oob;     /* urgent data was used */
 	bool forking; /* fork has taken its locks */
 	bool locked;  /* exec has taken its locks */
+	_Atomic uint8_t orphan; /* enum sl_orphan: closed while other threads slept in calls on it */
 	bool heir;    /* a program that is being executed inherits it */
 	uint32_t full_seq;    /* times the program was told that there is no room */
 	bool native_full;     /* by the kernel, in its last native send */

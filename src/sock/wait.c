@@ -110,6 +110,16 @@ static void sleeper_gone(void *arg)
 	sl_rx_release(s, how);
 }
 
+/* The thread is gone, too. */
+static void sleeper_cancelled(void *arg)
+{
+	struct sl_sock *s = arg;
+
+	sleeper_gone(s);
+	if (atomic_load(&s->orphan) && !s->side->rx.sleepers)
+		(void)sl_orphan_end(s);
+}
+
 static void waiter_gone(void *arg)
 {
 	struct sl_sock *s = arg;
@@ -129,7 +139,7 @@ static int sleep_on(struct sl_sock *s, int fd)
 	ssize_t n;
 	char byte;
 
-	pthread_cleanup_push(sleeper_gone, s);
+	pthread_cleanup_push(sleeper_cancelled, s);
 	n = sl_real.recv(fd, &byte, 1, MSG_PEEK);
 	if (n < 0) {
 		err = errno;

@@ -615,6 +615,22 @@ static void closed_by_another(struct pair *p)
 	take(p, B, SEND, 5, 0, 0);
 	pthread_join(th, NULL);
 	rec("got %ld", t.got);
+	take(p, B, RECV, 1, 0, 0);
+}
+
+/* The end comes when the thread is through, or gone. */
+static void closed_then_cancelled(struct pair *p)
+{
+	struct taker t = {p->a.fd, 0};
+	pthread_t th;
+
+	pthread_create(&th, NULL, takes_some, &t);
+	pause_ms(40);
+	take(p, A, CLOSE, 0, 0, 0);
+	take(p, B, POLL, POLLIN, 20, 0);
+	pthread_cancel(th);
+	pthread_join(th, NULL);
+	take(p, B, RECV, 1, 0, 0);
 }
 
 static void polled_by_another(struct pair *p)
@@ -735,6 +751,7 @@ const struct conform_case thread_cases[] = {
 	{"one of two waits", ALL, NULL, one_of_two},
 	{"one edge, two wait", ALL, NULL, one_edge_of_two},
 	{"closed by another thread", ALL, NULL, closed_by_another},
+	{"closed by another thread, cancelled", ALL, NULL, closed_then_cancelled},
 	{"polled by another thread", ALL, NULL, polled_by_another},
 	{"poll and recv", ALL, NULL, poll_and_recv},
 	{"fork with threads", ALL, NULL, fork_with_threads},
