@@ -373,3 +373,47 @@ const char *sl_entry_patch(struct sl_entry *list, size_t n)
 		return "libc's code may not be changed here";
 	return patch(&c, sites, n);
 }
+
+/* Nothing but a return, and room behind it that is never run: functions are aligned to 16. */
+static bool is_empty(const uint8_t *p, size_t room)
+{
+	struct sl_insn in;
+	size_t i;
+
+	if (room < JUMP || *p != 0xc3)
+		return false;
+	for (i = 1; i < JUMP; i += in.len)
+		if (p[i] != 0xcc && p[i] != 0x90 && p[i] != 0x66 && p[i] != 0x0f && p[i] != 0x2e)
+			return false;
+		else if (!sl_insn_decode(p + i, SL_INSN_MAX, &in))
+			return false;
+	return true;
+}
+
+static void (*watcher)(void);
+
+/* Called before a change, too. */
+static void changed(void)
+{
+	if (_r_debug.r_state == RT_CONSISTENT)
+		watcher();
+}
+
+const char *sl_entry_watch_loader(void (*hook)(void))
+{
+	struct sl_entry e = {.name = "r_brk", .ours = (void *)changed};
+	struct site s = {.e = &e, .at = (uint8_t *)_r_debug.r_brk};
+	uintptr_t begin = (uintptr_t)s.at, low;
+
+	if (!begin || begin % 16)
+		return "the loader has no hook for debuggers";
+	if (!memcmp(s.at, endbr64, sizeof(endbr64)))
+		s.at += sizeof(endbr64);
+	if (!is_empty(s.at, begin + 16 - (uintptr_t)s.at))
+		return "the loader's hook is in use";
+	if (!near(s.at, e.ours))
+		return "the loader is too far away";
+	watcher = hook;
+	low = begin & ~(PAGE - 1);
+	return write_jumps(&s, 1, low, low + PAGE) ? "the loader's code may not be changed" : NULL;
+}

@@ -35,4 +35,13 @@ struct sl_entry {
  */
 const char *sl_entry_patch(struct sl_entry *list, size_t n);
 
+/**
+ * sl_entry_watch_loader() - have @hook called when libraries have been loaded or taken away
+ *
+ * The loader calls an empty function then, for debuggers (r_brk of struct r_debug): it becomes a jump to @hook,
+ * which runs before the constructors of what was loaded. After sl_entry_patch() has succeeded.
+ * Return: NULL; else why not, and nothing was changed.
+ */
+const char *sl_entry_watch_loader(void (*hook)(void));
+
 #endif

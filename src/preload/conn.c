@@ -97,16 +97,28 @@ void sl_conn_refuse_all(enum sl_reason why)
 	}
 }
 
+static bool asked; /* something has been offered: from now on new libraries are looked at when they come */
+
 enum sl_reason sl_conn_unfit(void)
 {
 	enum sl_reason why;
 
+	asked = true;
 	if (sl_refuse_all != SL_WHY_NONE)
 		return sl_refuse_all;
 	why = sl_scan_process();
 	if (why != SL_WHY_NONE)
 		sl_conn_refuse_all(why);
 	return why;
+}
+
+void sl_conn_loaded(void)
+{
+	int err = errno;
+
+	if (asked && !sl_foreign())
+		(void)sl_conn_unfit();
+	errno = err;
 }
 
 static bool definite(int err)

@@ -73,6 +73,9 @@ void sl_patch_libc(void)
 	else
 		why = sl_entry_patch(list, sizeof(list) / sizeof(list[0]));
 	sl_patched = !why;
+	if (sl_patched)
+		why = sl_entry_watch_loader(sl_conn_loaded);
 	if (why && sl_env.verbose)
-		sl_log("stdio on connections stays on TCP: %s", why);
+		sl_log("%s: %s", sl_patched ? "loading of libraries is not watched" :
+					      "stdio on connections stays on TCP", why);
 }

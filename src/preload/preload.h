@@ -140,6 +140,9 @@ void sl_conn_refuse_all(enum sl_reason why);
  */
 enum sl_reason sl_conn_unfit(void);
 
+/** sl_conn_loaded() - the loader has loaded something, or taken it away */
+void sl_conn_loaded(void);
+
 /* --- proc.c --- */
 
 /** sl_proc_init() - register the fork handlers */

@@ -37,12 +37,17 @@ def test_in_the_program(status, promoted, echo_server, client, procs, port):
     assert "number 0" in procs.tail(program.proc)
 
 
-def test_loaded_later(status, promoted, echo_server, client, library, port):
-    """Seen at the next connection; the one that is promoted goes back."""
-    program = client()
+@pytest.mark.parametrize("patch", [True, False])
+def test_loaded_later(status, promoted, echo_server, client, library, port, patch):
+    """
+    Seen when it is loaded, or where the loader is as it was at the next connection; the one that is promoted goes
+    back.
+    """
+    program = client(wrap=lambda c: c if patch else ["env", "SCILAN_PATCH=0", *c])
     promoted(program)
     program.do(f"load {library('nr')}")
-    program.do("open")
+    if not patch:
+        program.do("open")
     program.do("ping 20")
     on_tcp(status, program.proc.pid, port, "system calls without libc")
 
@@ -63,7 +68,6 @@ def test_io_uring(status, promoted, echo_server, client, library, port, how):
         program.do("uring")
     else:
         program.do(f"load {library('425L')}")
-        program.do("open")
     program.do("ping 20")
     on_tcp(status, program.proc.pid, port, "io_uring")
     program.do("ping 20")
