@@ -62,6 +62,7 @@ struct sl_brk_user {
 	uid_t uid;
 	unsigned clients, offers, ends; /* ends of live pairs */
 	_Atomic unsigned stuck;		/* closes under way (drop.c) */
+	_Atomic unsigned closing;	/* of these, inside close() */
 	bool banned;
 };
 

@@ -28,20 +28,22 @@
 #include "log.h"
 
 struct closing {
-	_Atomic unsigned *stuck;
+	struct sl_brk_user *user;
 	int fd;
 };
 
 static void *close_slowly(void *arg)
 {
 	struct closing *cl = arg;
-	_Atomic unsigned *stuck = cl->stuck;
+	struct sl_brk_user *u = cl->user;
 
+	atomic_fetch_add_explicit(&u->closing, 1, memory_order_relaxed);
 	(void)close(cl->fd);
+	atomic_fetch_sub_explicit(&u->closing, 1, memory_order_relaxed);
 	free(cl);
 	/* After this the user may be freed. Release: pairs with the acquire in
 	 * sl_brk_users_sweep(). */
-	atomic_fetch_sub_explicit(stuck, 1, memory_order_release);
+	atomic_fetch_sub_explicit(&u->stuck, 1, memory_order_release);
 	return NULL;
 }
 
@@ -55,7 +57,7 @@ static bool close_in_thread(struct sl_brk_user *u, int fd)
 
 	if (!cl)
 		return false;
-	*cl = (struct closing){.stuck = &u->stuck, .fd = fd};
+	*cl = (struct closing){.user = u, .fd = fd};
 	atomic_fetch_add_explicit(&u->stuck, 1, memory_order_relaxed);
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all,
@@ -86,15 +88,21 @@ static bool closes_at_once(int fd)
 	return !linger.l_onoff || linger.l_linger == 0;
 }
 
-/* Many at once are no harm, if they end: give them the time that it takes to run. */
+/*
+ * Many at once are no harm, if they end. On a busy machine a thread may have to wait for a core for long: only the
+ * time counts in which all are inside close().
+ */
 static bool all_stuck(struct sl_brk_user *u)
 {
 	const struct timespec ms = {.tv_nsec = 1000000};
-	unsigned i;
+	unsigned i = 0;
 
-	for (i = 0; i < SL_BRK_STUCK_MS; i++) {
+	while (i < SL_BRK_STUCK_MS) {
 		if (atomic_load_explicit(&u->stuck, memory_order_relaxed) < SL_BRK_STUCK_MAX)
 			return false;
+		i = atomic_load_explicit(&u->closing, memory_order_relaxed) < SL_BRK_STUCK_MAX ?
+			    0 :
+			    i + 1;
 		(void)nanosleep(&ms, NULL);
 	}
 	return true;
