@@ -142,6 +142,9 @@ ssize_t sl_rx_avail(struct sl_link *l, int fd, size_t enough);
  */
 int sl_rx_kernel(struct sl_link *l, int fd, bool drain);
 
+/** sl_rx_bells() - bells that lie in the kernel's queue, or are about to */
+uint64_t sl_rx_bells(const struct sl_link *l);
+
 /**
  * sl_rx_hush() - before a sleep that FIN and errors end by themselves: drop bells
  *

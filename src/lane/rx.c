@@ -463,6 +463,11 @@ int sl_rx_kernel(struct sl_link *l, int fd, bool drain)
 	return rc != -EAGAIN || l->side->err;
 }
 
+uint64_t sl_rx_bells(const struct sl_link *l)
+{
+	return bells(l);
+}
+
 int sl_rx_hush(struct sl_link *l, int fd, bool drain)
 {
 	bool memory = l->side->rx.state == SL_RX_MEM;

@@ -81,7 +81,7 @@ struct sl_sock {
 	bool heir;    /* a program that is being executed inherits it */
 	uint32_t full_seq;    /* times the program was told that there is no room */
 	bool native_full;     /* by the kernel, in its last native send */
-	uint64_t kernel_look; /* ticks: when the kernel was last asked about FIN */
+	uint64_t kernel_look; /* sl_coarse_ns(): when the kernel was last asked about FIN */
 	uint64_t peer_look;   /* sl_coarse_ns(): when a sender last looked whether the peer takes anything */
 	struct sl_spin rx_spin, tx_spin;
 	void *_Atomic items; /* epoll registrations; ready/'s, under its lock */

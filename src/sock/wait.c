@@ -18,7 +18,7 @@
 #include "spin.h"
 #include "sys.h"
 
-#define KERNEL_LOOK_NS 30000
+#define BELLS_MANY 256
 
 bool sl_sock_same_cpu(struct sl_sock *s)
 {
@@ -81,17 +81,20 @@ static void kick(struct sl_sock *s)
 
 bool sl_look_kernel(struct sl_sock *s, int fd)
 {
-	uint64_t now = sl_ticks();
+	uint64_t now = sl_coarse_ns();
 	bool found, kicked = false;
 	int how;
 
-	if (now - s->kernel_look < sl_ticks_of_ns(KERNEL_LOOK_NS))
+	if (now == s->kernel_look)
 		return false;
 	s->kernel_look = now;
 	how = sl_rx_take(s);
 	if (!how)
 		return false;
-	(void)quiet_kernel(s, fd, false, &kicked);
+	/* One call says whether there is an end or an error. Bells may lie there until they are many. */
+	if (sl_rx_bells(&s->link) >= BELLS_MANY ||
+	    (sl_sys_poll_now(fd, POLLRDHUP) & (POLLRDHUP | POLLHUP | POLLERR)))
+		(void)quiet_kernel(s, fd, false, &kicked);
 	found = s->side->kfin || s->side->err;
 	sl_rx_release(s, how);
 	if (kicked)
