@@ -92,7 +92,7 @@ void sl_conn_refuse_all(enum sl_reason why)
 		s = sl_sock_get(fd);
 		if (!s)
 			continue;
-		sl_sock_refuse(s, fd, why);
+		sl_sock_bypass(s, fd, why);
 		sl_sock_put(s);
 	}
 }

@@ -177,7 +177,7 @@ SL_EXPORT FILE *fdopen(int fd, const char *mode)
 	struct sl_sock *s = sl_patched ? NULL : sl_get(fd);
 
 	if (s) {
-		sl_sock_refuse(s, fd, SL_WHY_STDIO);
+		sl_sock_bypass(s, fd, SL_WHY_STDIO);
 		sl_sock_put(s);
 	}
 	return REAL(fdopen)(fd, mode);

@@ -157,3 +157,24 @@ int sl_sock_pass(struct sl_sock *s, int fd)
 	sl_detach_try(s, fd);
 	return -1;
 }
+
+static bool unread(struct sl_sock *s, int fd)
+{
+	int how = sl_rx_take(s);
+	bool found;
+
+	if (!how)
+		return false;
+	found = sl_sock_attached(s) && sl_rx_avail(&s->link, fd, 1) > 0 && sl_rx_memory(&s->link);
+	sl_rx_release(s, how);
+	return found;
+}
+
+void sl_sock_bypass(struct sl_sock *s, int fd, enum sl_reason why)
+{
+	uint64_t wait_ns = WAIT_MS * 1000000ull;
+
+	if (unread(s, fd))
+		(void)sl_handover(s, fd, why, &wait_ns);
+	sl_sock_refuse(s, fd, why);
+}

@@ -210,6 +210,12 @@ void sl_sock_setfl(struct sl_sock *s, int fd);
  */
 void sl_sock_refuse(struct sl_sock *s, int fd, enum sl_reason why);
 
+/**
+ * sl_sock_bypass() - the same where the program is about to use it past us (stdio, io_uring): what is unread in
+ * memory comes by TCP
+ */
+void sl_sock_bypass(struct sl_sock *s, int fd, enum sl_reason why);
+
 /* --- readiness --- */
 
 /**

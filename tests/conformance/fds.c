@@ -148,6 +148,26 @@ static void stdio(struct pair *p)
 	take(p, A, RECV, 1, 0, 0);
 }
 
+/* Bytes that came before there was a FILE. */
+static void stdio_late(struct pair *p)
+{
+	char line[40] = "";
+	FILE *f;
+
+	take(p, B, SEND, 40, 0, 0);
+	take(p, A, UNREAD, 40, 0, 0);
+	take(p, A, RECV, 10, 0, 0);
+	take(p, B_BG, RECVALL, 10, 0, 0);
+	pause_ms(20);
+	f = fdopen(p->a.fd, "r");
+	rec("fread %zu", fread(line, 1, 30, f));
+	rec("bytes %d", pattern_is(line, 30, 1, p->a.got));
+	p->a.got += 30;
+	take(p, A, SEND, 10, 0, 0);
+	take(p, B, JOIN, 0, 0, 0);
+	rec("fclose %d", fclose(f));
+}
+
 static void stdio_two(struct pair *p)
 {
 	FILE *in = fdopen(p->a.fd, "r"), *out = fdopen(dup(p->a.fd), "w");
@@ -409,6 +429,7 @@ const struct conform_case fd_cases[] = {
 	{"close_range", ALL, NULL, ranges},
 	{"all closed", ALL, NULL, close_all},
 	{"stdio on a copy", OTHER, NULL, stdio},
+	{"stdio with unread data", OTHER, NULL, stdio_late},
 	{"stdio, in and out", OTHER, NULL, stdio_two},
 	{"dprintf", OTHER, NULL, dprintf_},
 	{"sendfile", ALL, NULL, sendfile_},
