@@ -28,7 +28,7 @@ static int failed(struct sl_exec *e, int rc)
 {
 	int err = errno;
 
-	if (sl_live)
+	if (!e->fails)
 		sl_exec_failed(e);
 	errno = err;
 	return rc;
@@ -38,7 +38,9 @@ static void begin(struct sl_exec *e)
 {
 	int err = errno;
 
-	if (sl_live)
+	/* A child of clone(CLONE_VM) that executes: all that we could change is the parent's. */
+	e->fails = !sl_live || sl_foreign();
+	if (!e->fails)
 		sl_exec_begin(e);
 	errno = err;
 }

@@ -88,6 +88,7 @@ __attribute__((constructor)) static void preload_init(int argc, char **argv, cha
 	sl_proc_init();
 	sl_sock_hooks.relay = sl_relay_start;
 	at_quick_exit(sl_sock_exit);
+	sl_inherit_stdio = sl_patched;
 	sl_inherit_adopt(environ);
 	sl_live = true;
 }

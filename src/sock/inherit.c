@@ -63,6 +63,19 @@ static int keep_open(struct sl_exec *e, int fd)
 	return n;
 }
 
+bool sl_inherit_stdio;
+
+/* Will libc be patched in the new program, too? Where it then is not, attach() finds out. */
+static bool stdio_past_us(const struct sl_exec *e)
+{
+	char *const *v;
+
+	for (v = e->envp; v && *v; v++)
+		if (!strcmp(*v, "SCILAN_PATCH=0") || !strcmp(*v, "SCILAN_PROMOTE=off"))
+			return true;
+	return !sl_inherit_stdio;
+}
+
 static bool uses_stdio(const struct sl_exec *e, const struct sl_sock *s)
 {
 	unsigned i;
@@ -220,7 +233,8 @@ static bool prepare(struct sl_exec *e, struct sl_heir *h, int conn)
 {
 	struct sl_sock *s = h->s;
 
-	if (conn >= 0 && sl_sock_attached(s) && !uses_stdio(e, s) && keep(e, s, conn) == 0) {
+	if (conn >= 0 && sl_sock_attached(s) && (!uses_stdio(e, s) || !stdio_past_us(e)) &&
+	    keep(e, s, conn) == 0) {
 		s->heir = true;
 		return true;
 	}
@@ -370,8 +384,6 @@ void sl_exec_failed(struct sl_exec *e)
 	struct sl_sock *s;
 	unsigned i;
 
-	if (e->fails)
-		return;
 	unlock_all();
 	closed_ones(1);
 	for (i = 0; i < e->n; i++) {
@@ -484,7 +496,7 @@ retire:
 }
 
 /* The threads that slept or waited on it are gone with the old program. */
-static void take_over(struct sl_sock *s, int fd)
+static void take_over(struct sl_sock *s, int fd, int lowest)
 {
 	struct sl_seg_side_shm *me = &s->link.seg.shm->side[s->pair_side];
 
@@ -493,17 +505,21 @@ static void take_over(struct sl_sock *s, int fd)
 	me->pid = (uint32_t)getpid();
 	memcpy(me->program, sl_stat_program, sizeof(me->program));
 	sl_sock_inherited(s, fd);
+	if (lowest <= STDIO_MAX && !sl_inherit_stdio)
+		sl_sock_bypass(s, fd, SL_WHY_STDIO);
 }
 
-/* "FD,FD...": return the first that is this socket's, all are entered into the table. */
-static int enter(struct sl_sock *s, char *list)
+/* "FD,FD...": return one that is this socket's, all are entered into the table. */
+static int enter(struct sl_sock *s, char *list, int *lowest)
 {
 	int fd, first = -1;
 
 	for (;;) {
 		fd = (int)strtol(list, &list, 10);
-		if (cookie_is(fd, s->side->cookie) && sl_sock_enter(s, fd) && first < 0)
-			first = fd;
+		if (cookie_is(fd, s->side->cookie) && sl_sock_enter(s, fd)) {
+			first = first < 0 ? fd : first;
+			*lowest = fd < *lowest ? fd : *lowest;
+		}
 		if (*list++ != ',')
 			return first;
 	}
@@ -523,7 +539,7 @@ static void adopt(char *text)
 	struct entry en;
 	struct sl_sock *s;
 	char *list = strchr(text, '=');
-	int fd;
+	int fd, lowest = INT32_MAX;
 
 	if (!list || sscanf(text, "%d:%d:%u:%llu:%d:%d:%d=", &en.seg_fd, &en.side_fd, &en.side,
 			    &en.pair, &en.nodelay, &en.cork, &en.lowat) != 7 ||
@@ -531,9 +547,9 @@ static void adopt(char *text)
 		return;
 	s = attach(&en);
 	if (s) {
-		fd = enter(s, list + 1);
+		fd = enter(s, list + 1, &lowest);
 		if (fd >= 0)
-			take_over(s, fd);
+			take_over(s, fd, lowest);
 		else
 			sl_seg_detach(&s->link.seg);
 		sl_sock_put(s);

@@ -5,8 +5,8 @@
  * How it works. Before the program is there, its heirs are found: the descriptor numbers in it that will stand for
  * connections of ours. A promoted one then goes one of two ways.
  *
- *   It stays promoted, if the program will run under scilan (target.h) and has it on other numbers than 0 to 2
- *   (those are stdio's, which reads and writes past us). The broker gives the segment and the side page
+ *   It stays promoted, if the program will run under scilan (target.h). Where libc is not patched, it must have it
+ *   on other numbers than 0 to 2: those are stdio's, which reads and writes past us then. The broker gives the segment and the side page
  *   again to a holder of the socket (SL_OFFER_REATTACH), here, where a refusal can still be answered by the other
  *   way. Their descriptors stay open across the exec, and an environment variable names them. The
  *   library's constructor in the new program takes the variable away, maps both and closes them
@@ -32,6 +32,8 @@
 
 #define SL_INHERIT_VAR "SCILAN_INHERIT"
 
+extern bool sl_inherit_stdio; /* libc's own calls come to us: stdio's descriptors are as good as others */
+
 struct sl_sock;
 
 /* Descriptor @fd of the new program stands for @s. */
@@ -48,7 +50,7 @@ struct sl_exec {
 	char *const *envp; /* in: the program's environment; out: with the variable if there is one */
 	const posix_spawn_file_actions_t *actions; /* for a spawn, in and out */
 	/* private */
-	bool fails;	  /* there is no such program: nothing was done */
+	bool fails;	  /* set by sl_exec_begin(): there is no such program, nothing was done */
 	bool spawn, adds; /* adds: actions leave descriptors of ours alone */
 	bool copied;	  /* @own takes the place of the program's actions */
 	posix_spawn_file_actions_t own;
