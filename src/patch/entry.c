@@ -113,7 +113,7 @@ static const char *take_head(struct site *s, size_t size)
 			return "begins with an unknown instruction";
 		if (in.kind != SL_INSN_OTHER && in.kind != SL_INSN_KEEPS &&
 		    in.kind != SL_INSN_EAX && in.kind != SL_INSN_SYSCALL)
-			return "begins with a jump";
+			return "begins with a jump, or a breakpoint";
 		s->head_len += in.len;
 	}
 	memcpy(s->head, s->at, s->head_len);

@@ -377,6 +377,8 @@ static bool goes(const struct state *s, struct sl_insn *in)
 		in->kind = SL_INSN_CALL;
 	} else if (op == 0xe9 || op == 0xeb) {
 		in->kind = SL_INSN_JUMP;
+	} else if (op == 0xcc || op == 0xf1) { /* a debugger's */
+		in->kind = SL_INSN_AWAY;
 	} else if (op == 0xc2 || op == 0xc3 || op == 0xca || op == 0xcb || op == 0xcf || op == 0xf4) {
 		in->kind = SL_INSN_AWAY;
 	} else if (op == 0xcd) {

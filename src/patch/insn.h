@@ -23,7 +23,7 @@ enum sl_insn_kind {
 	SL_INSN_CALL,	 /* relative: @target is set */
 	SL_INSN_JUMP,	 /* relative, never falls through: @target is set */
 	SL_INSN_BRANCH,	 /* relative and conditional: @target is set */
-	SL_INSN_AWAY,	 /* ret, hlt, indirect jump: what follows is not reached from here */
+	SL_INSN_AWAY,	 /* ret, hlt, a breakpoint, indirect jump: what follows is not reached from here */
 	SL_INSN_CALL_IND,
 	SL_INSN_EAX,  /* leaves @imm in eax: mov $imm, xor eax,eax */
 	SL_INSN_KEEPS /* known not to write eax, and to go nowhere */

@@ -2,8 +2,10 @@
 /* test_entry.c - libc's functions jump to ours, or stay as they are; each case in a child of its own */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,6 +65,20 @@ static int twice(void)
 	return refused("getppid", &real_umask);
 }
 
+/* A debugger's breakpoint must not go to the trampoline. */
+static int breakpoint(void)
+{
+	uintptr_t at = (uintptr_t)getppid, page = at & ~4095ul;
+
+	if (mprotect((void *)page, 8192, PROT_READ | PROT_WRITE | PROT_EXEC))
+		return 0;
+	*(volatile uint8_t *)at = 0xcc;
+	return sl_entry_patch(&(struct sl_entry){"getppid", (void *)ours, &real_getppid}, 1) &&
+			       *(volatile uint8_t *)at == 0xcc ?
+		       0 :
+		       1;
+}
+
 static int interposed(void)
 {
 	return refused("umask", &wrong);
@@ -94,7 +110,7 @@ static void one(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {CASE(patched), CASE(no_system_call), CASE(twice),
-					   CASE(interposed), CASE(forbidden)};
+					   CASE(breakpoint), CASE(interposed), CASE(forbidden)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

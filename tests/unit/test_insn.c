@@ -45,6 +45,7 @@ static const struct insn_case {
 	{"je", {0x74, 0x10}, 2, 2, SL_INSN_BRANCH, 18, 0},
 	{"jne far", {0x0f, 0x85, 0, 1, 0, 0}, 6, 6, SL_INSN_BRANCH, 262, 0},
 	{"call", {0xe8, 0xfb, 0xff, 0xff, 0xff}, 5, 5, SL_INSN_CALL, 0, 0},
+	{"int3", {0xcc}, 1, 1, SL_INSN_AWAY, 0, 0},
 	{"ret", {0xc3}, 1, 1, SL_INSN_AWAY, 0, 0},
 	{"jmp *%rax", {0xff, 0xe0}, 2, 2, SL_INSN_AWAY, 0, 0},
 	{"cmpb $0,%fs:0x18", {0x64, 0x80, 0x3c, 0x25, 0x18, 0, 0, 0, 0}, 9, 9, SL_INSN_KEEPS, 0, 0},
