@@ -12,7 +12,7 @@
  * sleeper would have been woken long before. To go on is harmful:
  * since Linux 6.18 each sched_yield forfeits the rest of the slice, so a thread that yields often is served last, while
  * one that sleeps keeps its claim. So the spin ends there, and the next waits of this place sleep at
- * once: SL_SPIN_SKIP_MIN of them, then four times as many, up to SL_SPIN_SKIP_MAX; each spin that succeeds halves that.
+ * once: SL_SPIN_SKIP_MIN of them, then four times as many, up to SL_SPIN_SKIP_MAX; each spin that succeeds takes three quarters off.
  */
 #ifndef SL_SPIN_H
 #define SL_SPIN_H
@@ -25,8 +25,8 @@
 #define SL_SPIN_YIELD_LOOKS 64	   /* looks between two yields */
 #define SL_SPIN_CLOCK_LOOKS 8	   /* looks between two readings of the clock */
 #define SL_SPIN_LONG_NS	    100000 /* a yield that took so long let others run */
-#define SL_SPIN_SKIP_MIN    16
-#define SL_SPIN_SKIP_MAX    2048
+#define SL_SPIN_SKIP_MIN    4
+#define SL_SPIN_SKIP_MAX    1024
 
 struct sl_spinning {
 	struct sl_spin *place;
@@ -111,9 +111,9 @@ static inline void sl_spin_done(struct sl_spinning *sp, bool slept)
 	uint32_t b = sp->place->budget_ns;
 	uint64_t took;
 
-	/* By and by: on a crowded core a spin succeeds now and then, too. */
+	/* Not all at once: on a crowded core a spin succeeds now and then, too. */
 	if (!slept && !sp->long_yield)
-		sp->place->skipped /= 2;
+		sp->place->skipped /= 4;
 	if (!sl_env.spin_auto)
 		return;
 	if (!b)
