@@ -450,13 +450,26 @@ static bool cookie_is(int fd, uint64_t cookie)
 	return sl_sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &mine, &len) == 0 && mine == cookie;
 }
 
+static bool is_sealed(int fd)
+{
+	const int sealed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	int seals = sl_sys_fcntl(fd, F_GET_SEALS, 0);
+
+	return seals >= 0 && (seals & sealed) == sealed;
+}
+
+/* The variable may be forged: what is none of ours stays open. */
+static void close_ours(int fd)
+{
+	if (is_sealed(fd))
+		sl_sys_close(fd);
+}
+
 static struct sl_side_shm *map_side(const struct entry *en)
 {
-	const int sealed = F_SEAL_SHRINK | F_SEAL_GROW;
-	int seals = sl_sys_fcntl(en->side_fd, F_GET_SEALS, 0);
 	struct sl_side_shm *side;
 
-	if (seals < 0 || (seals & sealed) != sealed || !inode_is(en->side_fd, 0, SL_SIDE_LEN))
+	if (!is_sealed(en->side_fd) || !inode_is(en->side_fd, 0, SL_SIDE_LEN))
 		return NULL;
 	side = sl_map_shared(en->side_fd, SL_SIDE_LEN);
 	if (side && !inode_is(en->seg_fd, side->seg_ino, 0)) {
@@ -525,11 +538,16 @@ static int enter(struct sl_sock *s, char *list, int *lowest)
 	}
 }
 
-static void reset(char *list)
+static void reset(int side_fd, const char *list)
 {
 	static const struct sockaddr none = {.sa_family = AF_UNSPEC};
 	int fd = (int)strtol(list, NULL, 10);
+	uint64_t cookie = 0;
 
+	if (sl_sys6(SYS_pread64, side_fd, (long)&cookie, sizeof(cookie),
+		    offsetof(struct sl_side_shm, cookie), 0, 0) != sizeof(cookie) ||
+	    !cookie_is(fd, cookie))
+		return;
 	sl_log("an inherited connection is lost: its segment cannot be attached");
 	(void)sl_sys(SYS_connect, fd, &none, sizeof(none));
 }
@@ -553,11 +571,11 @@ static void adopt(char *text)
 		else
 			sl_seg_detach(&s->link.seg);
 		sl_sock_put(s);
-	} else if (inode_is(en.side_fd, 0, SL_SIDE_LEN)) {
-		reset(list + 1);
+	} else if (is_sealed(en.side_fd) && inode_is(en.side_fd, 0, SL_SIDE_LEN)) {
+		reset(en.side_fd, list + 1);
 	}
-	sl_sys_close(en.seg_fd);
-	sl_sys_close(en.side_fd);
+	close_ours(en.seg_fd);
+	close_ours(en.side_fd);
 }
 
 /* Out of the array itself, which libc and the program will use. */
