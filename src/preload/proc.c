@@ -136,7 +136,7 @@ SL_EXPORT int daemon(int nochdir, int noclose)
 
 SL_EXPORT void _exit(int status)
 {
-	if (sl_live)
+	if (sl_live && !sl_foreign())
 		sl_sock_exit();
 	REAL(_exit)(status);
 	__builtin_unreachable();

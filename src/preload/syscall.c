@@ -244,7 +244,8 @@ static bool handled(long nr, const long *a, long *rc)
 		sl_sock_credentials();
 		return false;
 	case SYS_exit_group:
-		sl_sock_exit();
+		if (!sl_foreign())
+			sl_sock_exit();
 		return false;
 	case SYS_io_uring_setup: /* what its rings will do is past our sight */
 		sl_conn_refuse_all(SL_WHY_IO_URING);

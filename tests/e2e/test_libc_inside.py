@@ -1,7 +1,7 @@
 """What libc calls itself: stdio, aio and the like, on a promoted connection; and what the oracle sees."""
 import pytest
 
-WAYS = ("print", "file", "libc", "aio", "mark", "spawn")
+WAYS = ("print", "file", "libc", "aio", "mark", "spawn", "clone")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@
  *                a message there and back on the first connection by dprintf, by stdio, by functions that
  *                dlsym() finds in libc, by POSIX aio; sockatmark
  *   spawn        posix_spawn a program, with the connections closed and copied in it
+ *   clone        a child on the same memory, with descriptors of its own, that closes the connection
  *   raw          receive without libc, which scilan cannot see
  *
  * Built with -DRAW it has a read of its own, made without libc, that it calls only for `raw`.
@@ -18,6 +19,8 @@
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <sched.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,6 +151,23 @@ static int spawn(void)
 	return rc || waitpid(pid, &status, 0) != pid || status ? -1 : 0;
 }
 
+static int in_child(void *arg)
+{
+	dup2(conns[0], 50);
+	close(conns[0]);
+	close(50);
+	_exit(arg ? 1 : 0);
+}
+
+static int clone_(void)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	pid_t pid = clone(in_child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+	int status;
+
+	return pid < 0 || waitpid(pid, &status, 0) != pid || status ? -1 : 0;
+}
+
 static int raw(void)
 {
 #ifdef RAW
@@ -164,7 +184,8 @@ static int raw(void)
 static const struct {
 	const char *name;
 	int (*run)(void);
-} simple[] = {{"print", print}, {"file", file}, {"libc", libc}, {"aio", aio}, {"spawn", spawn}, {"raw", raw}};
+} simple[] = {{"print", print}, {"file", file}, {"libc", libc}, {"aio", aio}, {"spawn", spawn},
+	      {"clone", clone_}, {"raw", raw}};
 
 int main(int argc, char **argv)
 {
