@@ -609,8 +609,11 @@ static ssize_t wait_kernel_room(struct sl_sock *s, int fd)
 	return 0;
 }
 
-/* What is left of @m after @sent bytes, for a native call. */
-static ssize_t send_rest(struct sl_sock *s, int fd, struct sl_src *src, int flags)
+/*
+ * A piece of what is left, for a native call. @cut: it was cut short by the kernel, that is by a signal, a timeout or
+ * want of room where nobody waits: the program's call ends here.
+ */
+static ssize_t send_rest(struct sl_sock *s, int fd, struct sl_src *src, int flags, bool *cut)
 {
 	struct iovec tmp[SL_IOV_REST];
 	struct msghdr rest = {.msg_iov = tmp};
@@ -628,6 +631,7 @@ static ssize_t send_rest(struct sl_sock *s, int fd, struct sl_src *src, int flag
 	rest.msg_iovlen =
 		(size_t)sl_iov_rest(src->iov, src->iovcnt, src->off, tmp, NATIVE_PIECE, &total);
 	n = send_native(s, fd, &rest, (flags & ~SL_CALL_READ) | (paired ? MSG_DONTWAIT : 0));
+	*cut = n >= 0 && (size_t)n < total && !paired;
 	return n == -EAGAIN && paired ? -ERESTART : n;
 }
 
@@ -635,6 +639,7 @@ ssize_t sl_sock_send(struct sl_sock *s, int fd, const struct msghdr *m, int flag
 {
 	struct sl_src src = {.iov = m->msg_iov, .iovcnt = (int)m->msg_iovlen, .fd = -1};
 	size_t want, sent = 0;
+	bool cut = false;
 	ssize_t n;
 
 	if (!sl_sock_attached(s) && (!offering(s) || (iov_total(m) <= NATIVE_PIECE &&
@@ -666,14 +671,14 @@ ssize_t sl_sock_send(struct sl_sock *s, int fd, const struct msghdr *m, int flag
 		n = send_lanes(s, fd, &src, want, flags, &sent);
 		if (sl_likely(n != -ERESTART))
 			break;
-		n = send_rest(s, fd, &src, flags);
+		n = send_rest(s, fd, &src, flags, &cut);
 		if (n == -ERESTART)
 			continue;
 		if (n < 0)
 			break;
 		sent += (size_t)n;
 		sl_src_skip(&src, (size_t)n);
-		if (sent >= want || (flags & MSG_DONTWAIT && (size_t)n < NATIVE_PIECE))
+		if (sent >= want || cut)
 			return (ssize_t)sent;
 	}
 	return send_result(s, fd, n, sent, flags);
