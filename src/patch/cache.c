@@ -8,7 +8,7 @@
 #include "cache.h"
 #include "sys.h"
 
-#define VERSION 1 /* of the scanner's rules, too */
+#define VERSION 2 /* of the scanner's rules, too */
 #define FILE_MAX (64u << 10)
 
 struct record {

@@ -256,6 +256,8 @@ static int number_in(struct span fn, int reg)
 		    p[len - 5] != 0xb8 + (reg & 7))
 			continue;
 		memcpy(&imm, p + len - 4, sizeof(imm));
+		if (imm >= MAX_NR) /* no number, and harmless if it were used as one */
+			continue;
 		if (!sl_scan_harmless((int)imm))
 			return -1;
 		nr = (int)imm;

@@ -59,6 +59,27 @@ def test_harmless(status, promoted, echo_server, client, library, port):
     promoted(program)
 
 
+LOOP = """
+__asm__(".text\\n.type wait_on,@function\\n.globl wait_on\\nwait_on: .cfi_startproc\\n"
+        "mov $%s,%%r8d\\n1: mov %%r8d,%%eax\\nsyscall\\ntest %%eax,%%eax\\njne 1b\\nmov $-1,%%r8d\\nret\\n"
+        ".cfi_endproc\\n.size wait_on,.-wait_on");
+"""
+
+
+@pytest.mark.parametrize("nr,harmless", [(202, True), (1, False)])
+def test_number_in_a_loop(status, promoted, echo_server, client, compile_c, tmp_path, port, nr, harmless):
+    """As compilers do: the number waits in another register."""
+    source = tmp_path / "loop.c"
+    source.write_text(LOOP % nr)
+    program = client()
+    program.do(f"load {compile_c('libloop.so', source, '-shared', '-fPIC')}")
+    program.do("ping 20")
+    if harmless:
+        promoted(program)
+    else:
+        on_tcp(status, program.proc.pid, port, "system calls without libc")
+
+
 @pytest.mark.parametrize("how", ["syscall", "library"])
 def test_io_uring(status, promoted, echo_server, client, library, port, how):
     """Also what was promoted before."""
