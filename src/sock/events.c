@@ -132,7 +132,7 @@ uint32_t sl_sock_events(struct sl_sock *s, int fd, uint32_t want)
 		ev |= EPOLLPRI;
 	ev &= want;
 	/* The caller is about to wait: for an answer, perhaps, that will not come before ours. */
-	if (!ev && sl_unlikely(sl_tx_hint(&s->link)))
+	if (!ev && sl_sock_attached(s) && sl_unlikely(sl_tx_hint(&s->link)))
 		sl_answer(s, fd);
 	return ev;
 }
