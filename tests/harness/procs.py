@@ -20,7 +20,10 @@ def adopt_orphans():
 def children(pid):
     """The pids of all descendants."""
     parents = {}
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+    for stat in pathlib.Path("/proc").iterdir():
+        if not stat.name.isdigit():
+            continue
+        stat /= "stat"
         try:
             fields = stat.read_text().rpartition(") ")[2].split()
         except OSError:
