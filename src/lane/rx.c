@@ -390,11 +390,6 @@ ssize_t sl_rx_recv(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, 
 	return recv_on(l, fd, sink, n > 0 ? (size_t)n : 0, len, flags);
 }
 
-bool sl_rx_memory(const struct sl_link *l)
-{
-	return l->side->rx.state == SL_RX_MEM || l->side->rx.state == SL_RX_CLOSING;
-}
-
 /* Behind END: what is queued, but for the bells at its head. */
 static ssize_t avail_after(struct sl_link *l, int fd)
 {

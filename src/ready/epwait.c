@@ -362,6 +362,42 @@ static int sleep_in_kernel(struct sl_ep *ep, struct epoll_event *ev, int max,
 	return sort_events(ep, ev, n);
 }
 
+/*
+ * One socket, awaited for input alone, as in a dialogue of two programs: whether there is input is all that has to be
+ * known, besides what the kernel has.
+ */
+static bool only_one(const struct sl_ep *ep)
+{
+	const struct sl_item *it = ep->hot;
+
+	return __libc_single_threaded && ep->nhot == 1 && !ep->from_kernel && !it->pending &&
+	       it->want.events == EPOLLIN && it->sock;
+}
+
+/* Return: true: input, put into @ev; false: look closer, or the budget is used up. */
+static bool glance(struct sl_ep *ep, struct epoll_event *ev, struct sl_spinning *sp)
+{
+	struct sl_item *it = ep->hot;
+	struct sl_sock *s = it->sock; /* a signal handler may detach it */
+	int seen;
+
+	do {
+		seen = sl_sock_glance(s);
+		if (sl_likely(seen > 0) && !look_due(ep)) {
+			it->idle = 0;
+			ep->last = s;
+			ev->events = EPOLLIN;
+			ev->data = it->want.data;
+			return true;
+		}
+		if (seen) {
+			ep->quick_turns = 0;
+			return false;
+		}
+	} while (sl_spin_on(sp) && (!sl_spin_tick(sp) || !due_at(ep, sp->now)));
+	return false;
+}
+
 static void awake(void *ep)
 {
 	atomic_fetch_sub(&((struct sl_ep *)ep)->sleepers, 1);
@@ -410,6 +446,15 @@ static int wait_rings(struct sl_ep *ep, struct epoll_event *ev, int max,
 	struct sl_spinning sp = {0};
 	bool spinning = false, again = false;
 	int n;
+
+	if (!d->now && only_one(ep)) {
+		sl_spin_begin(&sp, &ep->spin, same_cpu(ep));
+		if (glance(ep, ev, &sp)) {
+			sl_spin_done(&sp, false);
+			return 1;
+		}
+		spinning = again = true;
+	}
 
 	for (;;) {
 		n = look(ep, ev, max, d->now || (spinning && sp.now && due_at(ep, sp.now)));

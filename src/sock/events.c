@@ -23,22 +23,15 @@ _Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLRDHUP == POLLRDH
 static uint32_t in_events(struct sl_sock *s, int fd, uint32_t want)
 {
 	struct sl_side_shm *sd = s->side;
-	uint32_t ev = 0, word;
+	uint32_t ev = 0;
 	ssize_t n;
-	int how;
+	int how = sl_sock_glance(s);
 
-	/* The usual cases, found without a lock: nothing there; data, and nobody asks for more. */
-	if (sl_rx_memory(&s->link) && !sd->kfin && !sd->err && !sd->rx.fin && !sd->dead &&
-	    !sd->rdshut) {
-		word = sl_rx_hint_word(&s->link);
-		if (!sl_word_is_record(word)) {
-			if (!sd->rx.ring.off)
-				return 0;
-		} else if (sl_word_type(word) == SL_DATA && s->lowat <= 1 &&
-			   !(want & EPOLLRDHUP)) {
-			return IN_BITS;
-		}
-	}
+	/* The usual cases. */
+	if (how == 0)
+		return 0;
+	if (how > 0 && !(want & EPOLLRDHUP))
+		return IN_BITS;
 	how = sl_rx_take(s);
 	if (!how)
 		return 0;

@@ -280,6 +280,23 @@ static inline bool sl_sock_hint_new(struct sl_sock *s)
 	return sl_rx_hint_new(&s->link);
 }
 
+/**
+ * sl_sock_glance() - what of input can be told without a lock
+ * Return: 1 there is data; 0 there is nothing; -1 that needs a closer look (sl_sock_events()).
+ */
+static inline int sl_sock_glance(struct sl_sock *s)
+{
+	const struct sl_side_shm *sd = s->side;
+	uint32_t word;
+
+	if (!sl_rx_memory(&s->link) || sd->kfin || sd->err || sd->rx.fin || sd->dead || sd->rdshut)
+		return -1;
+	word = sl_rx_hint_word(&s->link);
+	if (!sl_word_is_record(word))
+		return sd->rx.ring.off ? -1 : 0;
+	return sl_word_type(word) == SL_DATA && s->lowat <= 1 ? 1 : -1;
+}
+
 /** sl_sock_attached() - promoted: readiness is ours to tell */
 static inline bool sl_sock_attached(struct sl_sock *s)
 {
