@@ -15,7 +15,7 @@ def test_nothing(status, port):
 def test_fields(status, echo_server, many, port):
     client = many()
     client.do("open 3")
-    client.do("ping 10")
+    client.do("ping 1000")
     status.wait_memory(port, 3)
     found = status.connections(port)
     assert len(found) == 6
