@@ -11,8 +11,7 @@ void sl_link_init(struct sl_link *l, const struct sl_seg *seg, struct sl_side_sh
 	l->stat = stat;
 	sl_ring_init(&l->out, seg, seg->side);
 	sl_ring_init(&l->in, seg, 1 - seg->side);
-	atomic_store_explicit(&l->hint, sl_ring_word(&l->in, side->rx.ring.pos),
-			      memory_order_relaxed);
+	sl_rx_set_hint(l);
 }
 
 int sl_link_leave(struct sl_link *l, int fd)

@@ -62,6 +62,7 @@ struct sl_link {
 	 * read. Always valid memory; stale values cost a needless look under the lock.
 	 */
 	const struct sl_word_shm *_Atomic hint;
+	const struct sl_word_shm *_Atomic hint_new; /* the same behind what was counted (sl_sock_edge()) */
 	bool chaos;
 	uint32_t rng;
 };
@@ -174,6 +175,9 @@ static inline bool sl_rx_memory(const struct sl_link *l)
 	return l->side->rx.state == SL_RX_MEM || l->side->rx.state == SL_RX_CLOSING;
 }
 
+/** sl_rx_set_hint() - after the reader's position or end has moved: set the words to look at */
+void sl_rx_set_hint(struct sl_link *l);
+
 /* A look without a lock: the word at the reader's position. */
 static inline uint32_t sl_rx_hint_word(struct sl_link *l)
 {
@@ -209,8 +213,9 @@ void sl_link_ends(struct sl_link *l, enum sl_ended how);
 /* There may be something in the ring that no scan has seen yet. */
 static inline bool sl_rx_hint_new(struct sl_link *l)
 {
-	return atomic_load_explicit(&l->hint, memory_order_relaxed) &&
-	       sl_word_is_record(sl_word_look(sl_ring_word(&l->in, l->side->rx.ring.end)));
+	const struct sl_word_shm *w = atomic_load_explicit(&l->hint_new, memory_order_relaxed);
+
+	return w && sl_word_is_record(sl_word_look(w));
 }
 
 /* --- both; rx and tx lock --- */

@@ -6,13 +6,15 @@
 #include "link.h"
 #include "sys.h"
 
-static void set_hint(struct sl_link *l)
+void sl_rx_set_hint(struct sl_link *l)
 {
-	const struct sl_word_shm *w = sl_ring_word(&l->in, l->side->rx.ring.pos);
+	const struct sl_ring_rx *ring = &l->side->rx.ring;
+	bool none = l->side->rx.state == SL_RX_DONE;
 
-	if (l->side->rx.state == SL_RX_DONE)
-		w = NULL;
-	atomic_store_explicit(&l->hint, w, memory_order_relaxed);
+	atomic_store_explicit(&l->hint, none ? NULL : sl_ring_word(&l->in, ring->pos),
+			      memory_order_relaxed);
+	atomic_store_explicit(&l->hint_new, none ? NULL : sl_ring_word(&l->in, ring->end),
+			      memory_order_relaxed);
 }
 
 static void done(struct sl_link *l)
@@ -29,7 +31,7 @@ static void done(struct sl_link *l)
 	atomic_store_explicit(&l->in.ctl->consumed, rx->ring.pos, memory_order_relaxed);
 	l->side->left = 1;
 	l->stat->rx.lane = SL_STAT_TCP;
-	set_hint(l);
+	sl_rx_set_hint(l);
 }
 
 static uint64_t bells(const struct sl_link *l);
@@ -103,7 +105,7 @@ static int control(struct sl_link *l, enum sl_rec_type type, const uint8_t *data
 		rx->state = SL_RX_MEM;
 		atomic_store_explicit(&l->in.ctl->consumed, rx->ring.pos, memory_order_relaxed);
 		l->stat->rx.lane = SL_STAT_MEMORY;
-		set_hint(l);
+		sl_rx_set_hint(l);
 		return 1;
 	case SL_END:
 		sl_ring_take(&l->in, &rx->ring, len);
@@ -346,7 +348,7 @@ static ssize_t recv_outside(struct sl_link *l, int fd, struct sl_sink *sink, siz
 		return recv_after(l, fd, sink, len, flags);
 	n = allowed_before_start(l, fd, len);
 	if (n == -ERESTART) {
-		set_hint(l);
+		sl_rx_set_hint(l);
 		return rx->state == SL_RX_TCP ? -EAGAIN :
 						sl_rx_recv(l, fd, sink, len, flags, ring);
 	}
@@ -377,7 +379,7 @@ ssize_t sl_rx_recv(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, 
 	n = recv_ring(l, sink, len, peeking, &left);
 	if (sl_likely(!peeking && !rx->given))
 		*ring |= sl_ring_credit(&l->in, &rx->ring, false);
-	set_hint(l);
+	sl_rx_set_hint(l);
 	if (n > 0 && !peeking)
 		l->stat->rx.bytes_memory += (uint64_t)n;
 	if (sl_likely(rx->state != SL_RX_DONE)) {
@@ -421,7 +423,7 @@ ssize_t sl_rx_avail(struct sl_link *l, int fd, size_t enough)
 	int rc;
 
 	rc = settle(l, &type, &data, &len);
-	set_hint(l);
+	sl_rx_set_hint(l);
 	if (rc < 0 && rc != -EPIPE)
 		return rc;
 	if (sl_rx_memory(l)) {
@@ -520,7 +522,7 @@ static int give_back_early(struct sl_link *l)
 		return rc;
 	if (rx->state == SL_RX_MEM)
 		rx->state = SL_RX_CLOSING;
-	set_hint(l);
+	sl_rx_set_hint(l);
 	if (rx->state == SL_RX_TCP)
 		return rx->started ? -EBUSY : 0; /* bells lie behind bytes that are not ours to take */
 	return rx->ring.pos == rx->ring.end ? 0 : -EBUSY;
@@ -535,7 +537,7 @@ int sl_rx_give_back(struct sl_link *l)
 	int rc;
 
 	rc = settle(l, &type, &data, &len);
-	set_hint(l);
+	sl_rx_set_hint(l);
 	if (rc < 0 && rc != -EPIPE)
 		return rc;
 	switch (rx->state) {
@@ -555,6 +557,6 @@ int sl_rx_give_back(struct sl_link *l)
 	rx->given = 1;
 	rx->ring.pos = rx->ring.end;
 	rx->ring.off = 0;
-	set_hint(l);
+	sl_rx_set_hint(l);
 	return 0;
 }

@@ -272,6 +272,7 @@ static void detach_locked(struct sl_sock *s, int fd)
 	s->side = &s->own;
 	atomic_store_explicit(&s->attached, false, memory_order_release);
 	atomic_store_explicit(&s->link.hint, NULL, memory_order_relaxed);
+	atomic_store_explicit(&s->link.hint_new, NULL, memory_order_relaxed);
 	if (atomic_load(&s->offer) == SL_OFFER_TAKEN)
 		atomic_store(&s->offer, SL_OFFER_NONE);
 	if (sl_sock_hooks.detached)
@@ -368,6 +369,7 @@ void sl_sock_reset(struct sl_sock *s, int fd, enum sl_reason why)
 		s->side->rx.state = SL_RX_DONE;
 		s->side->rx.skip = s->side->rx.krcvd;
 		atomic_store_explicit(&s->link.hint, NULL, memory_order_relaxed);
+		atomic_store_explicit(&s->link.hint_new, NULL, memory_order_relaxed);
 		sl_stat_reason(s, why);
 		s->stat->tx.lane = s->stat->rx.lane = SL_STAT_TCP;
 		/* Disconnecting a TCP socket sends RST: the peer learns of it as well. */

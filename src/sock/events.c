@@ -169,8 +169,10 @@ uint64_t sl_sock_edge(struct sl_sock *s)
 
 	if (!how)
 		return 0;
-	if (sl_sock_attached(s) && sl_rx_memory(&s->link))
+	if (sl_sock_attached(s) && sl_rx_memory(&s->link)) {
 		(void)sl_ring_scan(&s->link.in, &sd->rx.ring);
+		sl_rx_set_hint(&s->link);
+	}
 	edge = sd->rx.ring.end + (sd->kfin || sd->rx.ring.fin) + sd->dead;
 	sl_rx_release(s, how);
 	return edge;

@@ -68,6 +68,7 @@ static void finish(struct sl_sock *s, int fd, bool abort)
 			(void)sl_rx_kernel(&s->link, fd, true);
 		atomic_store_explicit(&s->attached, false, memory_order_release);
 		atomic_store_explicit(&s->link.hint, NULL, memory_order_relaxed);
+		atomic_store_explicit(&s->link.hint_new, NULL, memory_order_relaxed);
 		sl_seg_detach(&s->link.seg);
 		if (how == 2)
 			sl_side_xunlock(s);
