@@ -162,15 +162,15 @@ static int add_tracked(struct sl_ep *ep, struct sl_sock *s, int fd, struct epoll
 	return rc;
 }
 
-/* An item that is there already. Return: 1: none, or it was dropped: add it anew. */
+/* A dormant item. Return: 1: it was dropped, add it anew; else as epoll_ctl. */
 static int add_again(struct sl_ep *ep, struct sl_item *it, struct epoll_event *ev)
 {
-	if (!it || (atomic_load(&it->promoted) && !it->dormant))
-		return it ? -EEXIST : 1;
-	if (atomic_load(&it->promoted) && !refusal(ep, ev))
+	bool promoted = atomic_load(&it->promoted);
+
+	if (promoted && !refusal(ep, ev))
 		return report_anew(it, ev);
-	/* Dormant when its socket was demoted, or a stale one of a number that was used before. */
-	if (it->dormant && atomic_load(&it->promoted))
+	/* Else its socket was demoted while it was dormant, and the kernel knows of it no more. */
+	if (promoted)
 		(void)raw_ctl(ep, EPOLL_CTL_DEL, it->fd, ev);
 	sl_item_drop(it);
 	return 1;
@@ -203,7 +203,7 @@ static int ctl_add(struct sl_ep *ep, int fd, struct epoll_event *ev)
 	it = sl_item_find(ep, fd);
 	if (it)
 		sl_item_drop(it);
-	it = sl_item_new(ep, fd, ev);
+	(void)sl_item_new(ep, fd, ev);
 	return rc;
 }
 
