@@ -34,8 +34,6 @@ static void done(struct sl_link *l)
 	sl_rx_set_hint(l);
 }
 
-static uint64_t bells(const struct sl_link *l);
-
 /*
  * Drop bells at the head of the kernel's queue. Which bytes are in the queue is looked at first, how many
  * of them are bells after: a sender that could not send a bell takes `rung` back before it sends
@@ -56,7 +54,7 @@ static ssize_t drop(struct sl_link *l, int fd)
 		if (sl_sys_ioctl(fd, FIONREAD, &queued) < 0 || queued <= 0)
 			return -EAGAIN;
 	}
-	len = sl_min_u64(bells(l), (uint64_t)queued);
+	len = sl_min_u64(sl_rx_bells(l), (uint64_t)queued);
 	if (!len)
 		return -EAGAIN;
 	n = sl_sys_recv(fd, NULL, (size_t)len, MSG_TRUNC | MSG_DONTWAIT);
@@ -68,7 +66,7 @@ static ssize_t drop(struct sl_link *l, int fd)
 }
 
 /* Bytes at the head of the kernel's queue that are known to be bells (L1). */
-static uint64_t bells(const struct sl_link *l)
+uint64_t sl_rx_bells(const struct sl_link *l)
 {
 	const struct sl_rx_side *rx = &l->side->rx;
 	uint64_t limit;
@@ -284,7 +282,7 @@ static int drop_all(struct sl_link *l, int fd, int flags)
 {
 	ssize_t n;
 
-	while (bells(l)) {
+	while (sl_rx_bells(l)) {
 		if (l->side->rx.sleepers && !(flags & SL_RX_DROP))
 			return -EBUSY;
 		n = note_kernel(l, drop(l, fd));
@@ -401,7 +399,7 @@ static ssize_t avail_after(struct sl_link *l, int fd)
 	(void)drop_all(l, fd, 0);
 	if (sl_sys_ioctl(fd, FIONREAD, &queued) < 0 || queued < 0)
 		return 0;
-	skip = bells(l);
+	skip = sl_rx_bells(l);
 	return skip < (uint64_t)queued ? (ssize_t)((uint64_t)queued - skip) : 0;
 }
 
@@ -449,7 +447,7 @@ int sl_rx_kernel(struct sl_link *l, int fd, bool drain)
 	ssize_t rc;
 	char byte;
 
-	while (drain && bells(l)) {
+	while (drain && sl_rx_bells(l)) {
 		rc = note_kernel(l, drop(l, fd));
 		if (rc == -EAGAIN && !l->side->err)
 			break;
@@ -460,18 +458,13 @@ int sl_rx_kernel(struct sl_link *l, int fd, bool drain)
 	return rc != -EAGAIN || l->side->err;
 }
 
-uint64_t sl_rx_bells(const struct sl_link *l)
-{
-	return bells(l);
-}
-
 int sl_rx_hush(struct sl_link *l, int fd, bool drain)
 {
 	bool memory = l->side->rx.state == SL_RX_MEM;
 
-	if (memory && drain && bells(l))
+	if (memory && drain && sl_rx_bells(l))
 		(void)note_kernel(l, drop(l, fd));
-	return memory && !bells(l) ? 0 : sl_rx_kernel(l, fd, drain);
+	return memory && !sl_rx_bells(l) ? 0 : sl_rx_kernel(l, fd, drain);
 }
 
 int sl_rx_arm(struct sl_link *l, bool *ring)
