@@ -188,9 +188,7 @@ bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain)
 	if (sl_sock_attached(s)) {
 		(void)sl_rx_arm(&s->link, &ring);
 		if (drain) {
-			(void)sl_rx_hush(&s->link, fd,
-					 !s->side->rx.sleepers &&
-						 atomic_load(&s->side->holders) < 2);
+			(void)sl_rx_hush(&s->link, fd, sl_may_drain(s));
 			s->side->rx.sleepers++;
 			s->stat->rx.sleeps++;
 		}

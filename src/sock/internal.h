@@ -86,6 +86,12 @@ static inline int sl_still_fd(const struct sl_sock *s, int fd)
 	return sl_unlikely(atomic_load_explicit(&s->orphan, memory_order_acquire)) ? s->fd : fd;
 }
 
+/* A bell in the kernel's queue may be another sleeper's, or another process's. rx lock held. */
+static inline bool sl_may_drain(const struct sl_sock *s)
+{
+	return !s->side->rx.sleepers && atomic_load(&s->side->holders) < 2;
+}
+
 /* pool.c */
 struct sl_sock *sl_pool_get(void);
 struct sl_sock *sl_pool_at(unsigned index); /* in use or not; NULL beyond the pool */

@@ -46,11 +46,6 @@ static bool in_ready(struct sl_sock *s, int fd)
 	return sl_rx_avail(&s->link, fd, 1) != 0 || sl_rx_memory(&s->link);
 }
 
-static bool may_drain(const struct sl_sock *s)
-{
-	return !s->side->rx.sleepers && atomic_load(&s->side->holders) < 2;
-}
-
 /*
  * rx lock held. @ends: FIN and errors end the sleep that follows, and need not be known now.
  * Return true when the kernel's queue would not let us sleep.
@@ -58,8 +53,8 @@ static bool may_drain(const struct sl_sock *s)
 static bool quiet_kernel(struct sl_sock *s, int fd, bool ends, bool *kick)
 {
 	uint64_t before = s->side->rx.krcvd;
-	int rc = ends ? sl_rx_hush(&s->link, fd, may_drain(s)) :
-			sl_rx_kernel(&s->link, fd, may_drain(s));
+	int rc = ends ? sl_rx_hush(&s->link, fd, sl_may_drain(s)) :
+			sl_rx_kernel(&s->link, fd, sl_may_drain(s));
 
 	if (s->side->rx.krcvd != before && !__libc_single_threaded)
 		*kick = true;
@@ -353,7 +348,7 @@ static int sleep_out(struct sl_sock *s, int fd, bool busy, uint64_t *until)
 		ms = SL_UNCERTAIN_MS;
 	rc = busy || timeout >= 0 ? sleep_edge(s, fd, ms, out_ready) : sleep_on(s, fd);
 	pthread_cleanup_pop(1);
-	return ms != timeout && rc == -EAGAIN ? 0 : timeout < 0 && rc == -EAGAIN ? 0 : rc;
+	return rc == -EAGAIN && (timeout < 0 || ms != timeout) ? 0 : rc;
 }
 
 int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until)
