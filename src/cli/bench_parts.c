@@ -407,11 +407,13 @@ static void part_conns(struct sl_bench *b)
 
 /* --- more processes, more threads */
 
-static void part_pairs(struct sl_bench *b)
+/* @threads: on one connection; else pairs of processes. */
+static void part_counts(struct sl_bench *b, bool threads)
 {
 	static const int counts[] = {1, 2, 4, 8};
 	static const struct sl_bench_variant *const vs[] = {&sl_bench_tcp, &sl_bench_unix,
 							    &sl_bench_scilan};
+	const char *what = threads ? "threads" : "pairs";
 	size_t n = b->quick ? 3 : COUNT(counts), i, v;
 	int r, turns = rounds(b, 3, 1);
 
@@ -423,41 +425,27 @@ static void part_pairs(struct sl_bench *b)
 							   .where = SL_BENCH_FREE,
 							   .size = 64,
 							   .net = -1,
+							   .threads = threads ? (uint64_t)counts[i] : 0,
 							   .seconds = secs(b, 0.4, 0.15)};
 
-				sl_bench_step(b, "%d pairs, %s", counts[i], vs[v]->title);
-				sl_bench_add(b, sl_bench_pairs(b, &run, counts[i]), "pairs/%s/%d",
-					     vs[v]->name, counts[i]);
+				sl_bench_step(b, "%d %s, %s", counts[i], what, vs[v]->title);
+				sl_bench_add(b,
+					     threads ? sl_bench_stream(b, &run) :
+						       sl_bench_pairs(b, &run, counts[i]),
+					     "%s/%s/%d", what, vs[v]->name, counts[i]);
 			}
 		}
 	}
 }
 
+static void part_pairs(struct sl_bench *b)
+{
+	part_counts(b, false);
+}
+
 static void part_threads(struct sl_bench *b)
 {
-	static const int counts[] = {1, 2, 4, 8};
-	static const struct sl_bench_variant *const vs[] = {&sl_bench_tcp, &sl_bench_unix,
-							    &sl_bench_scilan};
-	size_t n = b->quick ? 3 : COUNT(counts), i, v;
-	int r, turns = rounds(b, 3, 1);
-
-	sl_bench_expect(b, (unsigned)(turns * (int)(n * COUNT(vs))));
-	for (r = 0; r < turns; r++) {
-		for (i = 0; i < n; i++) {
-			for (v = 0; v < COUNT(vs); v++) {
-				struct sl_bench_run run = {.v = vs[v],
-							   .where = SL_BENCH_FREE,
-							   .size = 64,
-							   .net = -1,
-							   .threads = (uint64_t)counts[i],
-							   .seconds = secs(b, 0.4, 0.15)};
-
-				sl_bench_step(b, "%d threads, %s", counts[i], vs[v]->title);
-				sl_bench_add(b, sl_bench_stream(b, &run), "threads/%s/%d",
-					     vs[v]->name, counts[i]);
-			}
-		}
-	}
+	part_counts(b, true);
 }
 
 /* --- idle connections */

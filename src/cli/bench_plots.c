@@ -28,42 +28,43 @@ static void figure_begin(FILE *out, const char *title, const char *caption)
 }
 
 /* Draw first: a figure without points is none, and has no caption. */
-static void lines_figure(FILE *out, const char *title, const char *caption, struct sl_svg_lines *p)
+static bool draft_begin(struct buffer *b)
 {
-	struct buffer b = {NULL, 0, NULL};
-	bool any;
+	*b = (struct buffer){NULL, 0, NULL};
+	b->f = open_memstream(&b->text, &b->len);
+	return b->f;
+}
 
-	b.f = open_memstream(&b.text, &b.len);
-	if (!b.f)
-		return;
-	p->alt = title;
-	any = sl_svg_draw_lines(b.f, p);
-	(void)fclose(b.f);
+/* @any: something was drawn. */
+static void draft_end(struct buffer *b, FILE *out, const char *title, const char *caption, bool any)
+{
+	(void)fclose(b->f);
 	if (any) {
 		figure_begin(out, title, caption);
-		(void)fputs(b.text, out);
+		(void)fputs(b->text, out);
 		(void)fputs("</figure>\n", out);
 	}
-	free(b.text);
+	free(b->text);
+}
+
+static void lines_figure(FILE *out, const char *title, const char *caption, struct sl_svg_lines *p)
+{
+	struct buffer b;
+
+	if (!draft_begin(&b))
+		return;
+	p->alt = title;
+	draft_end(&b, out, title, caption, sl_svg_draw_lines(b.f, p));
 }
 
 static void lanes_figure(FILE *out, const char *title, const char *caption, struct sl_svg_lanes *p)
 {
-	struct buffer b = {NULL, 0, NULL};
-	bool any;
+	struct buffer b;
 
-	b.f = open_memstream(&b.text, &b.len);
-	if (!b.f)
+	if (!draft_begin(&b))
 		return;
 	p->alt = title;
-	any = sl_svg_draw_lanes(b.f, p);
-	(void)fclose(b.f);
-	if (any) {
-		figure_begin(out, title, caption);
-		(void)fputs(b.text, out);
-		(void)fputs("</figure>\n", out);
-	}
-	free(b.text);
+	draft_end(&b, out, title, caption, sl_svg_draw_lanes(b.f, p));
 }
 
 /* Points of a variant: all x of "part/variant[/in]", x = 0 left out. */
