@@ -83,6 +83,8 @@
 	   char *const[], char *const[]))                                                          \
 	X(int, system, (const char *))                                                             \
 	X(FILE *, popen, (const char *, const char *))                                             \
+	X(int, wordexp, (const char *, wordexp_t *, int))                                          \
+	X(int, clone, (int (*)(void *), void *, int, void *, ...))                                 \
 	X(int, setuid, (uid_t))                                                                    \
 	X(int, setreuid, (uid_t, uid_t))                                                           \
 	X(int, setresuid, (uid_t, uid_t, uid_t))                                                   \
@@ -107,6 +109,7 @@
 	X(__select, select)                                                                        \
 	X(__fork, fork)                                                                            \
 	X(__libc_fork, fork)                                                                       \
-	X(__vfork, vfork)
+	X(__vfork, vfork)                                                                          \
+	X(__clone, clone)
 
 #endif

@@ -20,8 +20,11 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <wordexp.h>
 #include "inherit.h"
 #include "preload.h"
+
+__thread unsigned sl_spawning;
 
 /* Only a failed exec comes back. */
 static int failed(struct sl_exec *e, int rc)
@@ -196,7 +199,9 @@ SL_EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_a
 	int rc;
 
 	spawning(&e);
+	sl_spawning++;
 	rc = REAL(posix_spawn)(pid, path, e.actions, attr, argv, e.envp);
+	sl_spawning--;
 	spawned(&e, rc != 0);
 	return rc;
 }
@@ -211,7 +216,9 @@ SL_EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_
 	e.path = search(file, buf);
 	errno = err;
 	spawning(&e);
+	sl_spawning++;
 	rc = REAL(posix_spawnp)(pid, file, e.actions, attr, argv, e.envp);
+	sl_spawning--;
 	spawned(&e, rc != 0);
 	return rc;
 }
@@ -310,20 +317,49 @@ SL_EXPORT int system(const char *command)
 	return command ? run_shell(command) : run_shell("exit 0") == 0;
 }
 
+/* libc starts a shell with `environ`: that is ours for the time of the call. */
+static char **shell_begin(struct sl_exec *e)
+{
+	char **before = environ;
+
+	spawning(e);
+	if (e->envp != before)
+		environ = (char **)(uintptr_t)e->envp;
+	sl_spawning++;
+	return before;
+}
+
+static void shell_end(struct sl_exec *e, char **before, bool lost)
+{
+	sl_spawning--;
+	if (environ == e->envp)
+		environ = before;
+	else if (e->envp != before)
+		unsetenv(SL_INHERIT_VAR); /* another thread has copied it meanwhile */
+	spawned(e, lost);
+}
+
 SL_EXPORT FILE *popen(const char *command, const char *mode)
 {
 	struct sl_exec e = {.dir = AT_FDCWD, .path = _PATH_BSHELL, .envp = environ};
-	char **before = environ;
-	FILE *f;
+	char **before = shell_begin(&e);
+	FILE *f = REAL(popen)(command, mode);
 
-	spawning(&e);
-	if (e.envp != before)
-		environ = (char **)(uintptr_t)e.envp;
-	f = REAL(popen)(command, mode);
-	if (environ == e.envp)
-		environ = before;
-	else if (e.envp != before)
-		unsetenv(SL_INHERIT_VAR); /* another thread has copied it meanwhile */
-	spawned(&e, !f);
+	shell_end(&e, before, !f);
 	return f;
+}
+
+/* A command in the words is a shell's. */
+SL_EXPORT int wordexp(const char *words, wordexp_t *out, int flags)
+{
+	struct sl_exec e = {.dir = AT_FDCWD, .path = _PATH_BSHELL, .envp = environ};
+	char **before;
+	int rc;
+
+	if ((flags & WRDE_NOCMD) || !words || !strpbrk(words, "`$"))
+		return REAL(wordexp)(words, out, flags);
+	before = shell_begin(&e);
+	rc = REAL(wordexp)(words, out, flags);
+	shell_end(&e, before, false);
+	return rc;
 }

@@ -31,14 +31,22 @@ extern bool sl_live;
 /* The process that our tables are of. */
 extern pid_t sl_own_pid;
 
+/* This thread is inside a call of libc's that makes a child on our memory (posix_spawn, popen, wordexp). */
+extern __thread unsigned sl_spawning __attribute__((tls_model("initial-exec")));
+
+/* The program has made a process on our memory by itself (clone with CLONE_VM). */
+extern bool sl_strangers;
+
 /**
- * sl_foreign() - is this a child that shares our memory, and not our descriptors (posix_spawn, vfork, clone)?
+ * sl_foreign() - is this a child that shares our memory, and not our descriptors (posix_spawn, clone)?
  *
- * One system call: only where the descriptor is one that the tables know.
+ * Costs a system call only where there can be one: such a child of libc's runs with the variables of the thread that
+ * made it, which is suspended meanwhile.
  */
 static inline bool sl_foreign(void)
 {
-	return sl_own_pid != (pid_t)sl_sys(SYS_getpid, 0, 0, 0);
+	return sl_unlikely(sl_spawning || sl_strangers) &&
+	       sl_own_pid != (pid_t)sl_sys(SYS_getpid, 0, 0, 0);
 }
 
 /*

@@ -15,6 +15,8 @@
 #include <fcntl.h>
 #include <paths.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -97,6 +99,47 @@ SL_EXPORT pid_t _Fork(void)
 	sl_proc_after_fork(pid);
 	return pid;
 }
+
+bool sl_strangers;
+
+struct clone_child {
+	int (*fn)(void *);
+	void *arg;
+};
+
+/* The structure is in the child's copy of its parent's stack. */
+static int cloned(void *p)
+{
+	struct clone_child c = *(struct clone_child *)p;
+
+	sl_proc_after_fork(0);
+	return c.fn(c.arg);
+}
+
+/* Without CLONE_VM a fork; with it a thread, or a process on our memory. */
+SL_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
+{
+	struct clone_child c = {fn, arg};
+	pid_t *parent_tid, *child_tid;
+	void *tls;
+	va_list ap;
+	int pid;
+
+	va_start(ap, arg);
+	parent_tid = va_arg(ap, pid_t *);
+	tls = va_arg(ap, void *);
+	child_tid = va_arg(ap, pid_t *);
+	va_end(ap);
+	if ((flags & CLONE_VM) && !(flags & CLONE_THREAD))
+		sl_strangers = true;
+	if (!sl_live || !fn || !stack || (flags & (CLONE_VM | CLONE_FILES)))
+		return REAL(clone)(fn, stack, flags, arg, parent_tid, tls, child_tid);
+	sl_proc_before_fork();
+	pid = REAL(clone)(cloned, stack, flags, &c, parent_tid, tls, child_tid);
+	sl_proc_after_fork(pid);
+	return pid;
+}
+SL_ALIAS(__clone, clone);
 
 static int null_stdio(void)
 {

@@ -8,6 +8,7 @@
  * and in timeouts, which it updates.
  */
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <stdarg.h>
 #include <sched.h>
 #include <string.h>
@@ -188,11 +189,23 @@ static bool wait_call(long nr, const long *a, long *rc)
 }
 
 /* A fork of the calling thread without shared memory, and without libc's handlers. */
+/* clone() and clone3(): a fork; or a thread, or a process on our memory. */
+static bool is_fork(long nr, const long *a)
+{
+	const struct clone_args *args = ptr(a[0]);
+	uint64_t flags = nr == SYS_clone ? (uint64_t)a[0] : args ? args->flags : 0;
+	bool stack = nr == SYS_clone ? a[1] : args && args->stack;
+
+	if ((flags & CLONE_VM) && !(flags & CLONE_THREAD))
+		sl_strangers = true;
+	return !(flags & (CLONE_VM | CLONE_FILES)) && !stack && (nr == SYS_clone || args);
+}
+
 static long raw_fork(long nr, const long *a)
 {
 	pid_t pid;
 
-	if (nr != SYS_clone)
+	if (nr != SYS_clone && nr != SYS_clone3)
 		return _Fork();
 	sl_proc_before_fork();
 	pid = (pid_t)REAL(syscall)(nr, a[0], a[1], a[2], a[3], a[4]);
@@ -226,8 +239,8 @@ static bool handled(long nr, const long *a, long *rc)
 	case SYS_poll: case SYS_ppoll: case SYS_select: case SYS_pselect6:
 	case SYS_epoll_wait: case SYS_epoll_pwait: case SYS_epoll_pwait2:
 		return wait_call(nr, a, rc);
-	case SYS_clone:
-		if ((a[0] & CLONE_VM) || a[1])
+	case SYS_clone: case SYS_clone3:
+		if (!is_fork(nr, a))
 			return false;
 		*rc = raw_fork(nr, a);
 		return true;
