@@ -331,28 +331,41 @@ static bool spin(struct sl_ep *ep, struct sl_spinning *sp, bool again)
 	return true;
 }
 
+/* As epoll_pwait2(2), which some kernels, sandboxes and valgrind do not have. */
+static int kernel_wait(int epfd, struct epoll_event *ev, int max, const struct timespec *left,
+		       const sigset_t *mask)
+{
+	static _Atomic bool missing;
+	int n, ms = -1;
+
+	if (sl_real.epoll_pwait2 && left && left->tv_nsec % 1000000 && !missing) {
+		n = sl_real.epoll_pwait2(epfd, ev, max, left, mask);
+		if (n >= 0 || errno != ENOSYS)
+			return n;
+		missing = true;
+	}
+	if (left) /* never too early */
+		ms = left->tv_sec > INT_MAX / 1000 - 2 ?
+			     INT_MAX :
+			     (int)(left->tv_sec * 1000 + (left->tv_nsec + 999999) / 1000000);
+	return mask ? sl_real.epoll_pwait(epfd, ev, max, ms, mask) :
+		      sl_real.epoll_wait(epfd, ev, max, ms);
+}
+
 static int sleep_in_kernel(struct sl_ep *ep, struct epoll_event *ev, int max,
-			   const struct sl_deadline *d, const sigset_t *mask, bool uncertain)
+			   struct sl_deadline *d, const sigset_t *mask, bool uncertain)
 {
 	static const struct timespec soon = {.tv_nsec = SL_UNCERTAIN_MS * 1000000};
 	struct timespec ts;
 	const struct timespec *left = sl_deadline_left(d, &ts);
-	int n, saved = errno, ms;
+	int n, saved = errno;
 
 	if (uncertain && (!left || left->tv_sec || left->tv_nsec > soon.tv_nsec))
 		left = &soon;
 
 	if (sl_stat_page)
 		sl_stat_page->wakeups++;
-	if (sl_real.epoll_pwait2 && left && left->tv_nsec % 1000000) {
-		n = sl_real.epoll_pwait2(ep->epfd, ev, max, left, mask);
-	} else {
-		ms = !left ? -1 :
-		     left->tv_sec > INT_MAX / 1000 - 1 ?
-			     INT_MAX :
-			     (int)(left->tv_sec * 1000 + left->tv_nsec / 1000000);
-		n = sl_real.epoll_pwait(ep->epfd, ev, max, ms, mask);
-	}
+	n = kernel_wait(ep->epfd, ev, max, left, mask);
 	if (n < 0) {
 		n = -errno;
 		errno = saved;
@@ -404,10 +417,15 @@ static void awake(void *ep)
 }
 
 static int sleep_counted(struct sl_ep *ep, struct epoll_event *ev, int max,
-			 const struct sl_deadline *d, const sigset_t *mask, bool uncertain)
+			 struct sl_deadline *d, const sigset_t *mask, bool uncertain)
 {
 	int n;
 
+	if (__libc_single_threaded) { /* nobody cancels us: no need to be prepared, which costs a sigsetjmp */
+		n = sleep_in_kernel(ep, ev, max, d, mask, uncertain);
+		awake(ep);
+		return n;
+	}
 	pthread_cleanup_push(awake, ep);
 	n = sleep_in_kernel(ep, ev, max, d, mask, uncertain);
 	pthread_cleanup_pop(1);
@@ -416,7 +434,7 @@ static int sleep_counted(struct sl_ep *ep, struct epoll_event *ev, int max,
 
 /* Arm everything hot, look again; asleep if that shows nothing. Return: events, 0 look again; -errno. */
 static int settle_down(struct sl_ep *ep, struct epoll_event *ev, int max,
-		       const struct sl_deadline *d, const sigset_t *mask)
+		       struct sl_deadline *d, const sigset_t *mask)
 {
 	bool uncertain = false;
 	int n = 0;
@@ -441,7 +459,7 @@ static int settle_down(struct sl_ep *ep, struct epoll_event *ev, int max,
 }
 
 static int wait_rings(struct sl_ep *ep, struct epoll_event *ev, int max,
-		      const struct sl_deadline *d, const sigset_t *mask)
+		      struct sl_deadline *d, const sigset_t *mask)
 {
 	struct sl_spinning sp = {0};
 	bool spinning = false, again = false;
@@ -457,7 +475,11 @@ static int wait_rings(struct sl_ep *ep, struct epoll_event *ev, int max,
 	}
 
 	for (;;) {
-		n = look(ep, ev, max, d->now || (spinning && sp.now && due_at(ep, sp.now)));
+		/* With nothing hot there is only the kernel to ask: it may wait at once. */
+		n = !ep->nhot && !d->now ?
+			    0 :
+			    look(ep, ev, max,
+				 d->now || (spinning && sp.now && due_at(ep, sp.now)));
 		if (n)
 			break;
 		if (d->now)

@@ -214,7 +214,7 @@ static void disarm(struct pollset *p)
 }
 
 /* Return: as ppoll, its answers are in kfds; -errno. */
-static int sleep_in_kernel(struct pollset *p, const struct sl_deadline *d, const sigset_t *mask,
+static int sleep_in_kernel(struct pollset *p, struct sl_deadline *d, const sigset_t *mask,
 			   unsigned vain, bool uncertain)
 {
 	static const struct timespec soon = {.tv_nsec = SL_UNCERTAIN_MS * 1000000};
@@ -245,7 +245,7 @@ static int sleep_in_kernel(struct pollset *p, const struct sl_deadline *d, const
 	return rc;
 }
 
-static int poll_set(struct pollset *p, const struct sl_deadline *d, const sigset_t *mask)
+static int poll_set(struct pollset *p, struct sl_deadline *d, const sigset_t *mask)
 {
 	struct sl_spinning sp = {0};
 	bool spinning = false, again = false, uncertain, same, slept;

@@ -81,7 +81,7 @@ static int store(int nfds, fd_set *in, fd_set *out, fd_set *ex, const struct pol
 }
 
 static int run(int nfds, fd_set *in, fd_set *out, fd_set *ex, struct pollfd *p,
-	       const struct sl_deadline *d, const sigset_t *mask)
+	       struct sl_deadline *d, const sigset_t *mask)
 {
 	struct timespec ts;
 	int i, n, rc;
