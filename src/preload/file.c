@@ -36,6 +36,8 @@ SL_EXPORT ssize_t sendfile(int fd, int in_fd, off_t *pos, size_t len)
 			return splice_out(in_fd, fd, len, 0);
 		return REAL(sendfile)(fd, in_fd, pos, len);
 	}
+	if (!sl_tracked(in_fd) && sl_sock_through(s, &s->tx_inflight))
+		return sl_sock_through_out(s, REAL(sendfile)(fd, in_fd, pos, len), len);
 	rc = sl_tracked(in_fd) ? -EINVAL : sl_sock_sendfile(s, fd, in_fd, pos, len);
 	sl_sock_put(s);
 	return sl_ret(rc);

@@ -40,6 +40,8 @@ SL_EXPORT ssize_t read(int fd, void *buf, size_t len)
 
 	if (!s)
 		return REAL(read)(fd, buf, len);
+	if (sl_sock_through(s, &s->rx_inflight))
+		return sl_sock_through_in(s, REAL(read)(fd, buf, len), len);
 	return sock_readv(s, fd, &iov, 1, SL_CALL_READ);
 }
 SL_ALIAS(__read, read);
@@ -51,6 +53,8 @@ SL_EXPORT ssize_t write(int fd, const void *buf, size_t len)
 
 	if (!s)
 		return REAL(write)(fd, buf, len);
+	if (sl_sock_through(s, &s->tx_inflight))
+		return sl_sock_through_out(s, REAL(write)(fd, buf, len), len);
 	return sock_writev(s, fd, &iov, 1, SL_CALL_READ);
 }
 SL_ALIAS(__write, write);
@@ -67,9 +71,14 @@ SL_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 SL_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 {
 	struct sl_sock *s = sl_get(fd);
+	ssize_t done;
 
 	if (!s)
 		return REAL(writev)(fd, iov, n);
+	if (sl_sock_through(s, &s->tx_inflight)) {
+		done = REAL(writev)(fd, iov, n);
+		return sl_sock_through_out(s, done, done > 0 ? sl_iov_sum(iov, (size_t)n) : 0);
+	}
 	return sock_writev(s, fd, iov, (size_t)n, SL_CALL_READ);
 }
 

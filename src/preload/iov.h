@@ -36,4 +36,13 @@ static inline int sl_iov_check(const struct iovec *iov, size_t n, int too_many)
 	return 0;
 }
 
+static inline size_t sl_iov_sum(const struct iovec *iov, size_t n)
+{
+	size_t sum = 0, i;
+
+	for (i = 0; i < n; i++)
+		sum += iov[i].iov_len;
+	return sum;
+}
+
 #endif

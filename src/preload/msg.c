@@ -4,6 +4,9 @@
 #include "iov.h"
 #include "sys.h"
 
+/* With these a native call needs nothing of us but to be counted. */
+#define PLAIN_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE)
+
 SL_EXPORT ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
 	struct sl_sock *s = sl_get(fd);
@@ -13,6 +16,8 @@ SL_EXPORT ssize_t recv(int fd, void *buf, size_t len, int flags)
 
 	if (!s)
 		return REAL(recv)(fd, buf, len, flags);
+	if (!(flags & ~PLAIN_FLAGS) && sl_sock_through(s, &s->rx_inflight))
+		return sl_sock_through_in(s, REAL(recv)(fd, buf, len, flags), len);
 	rc = sl_sock_recv(s, fd, &m, flags);
 	sl_sock_put(s);
 	return sl_ret(rc);
@@ -142,6 +147,8 @@ SL_EXPORT ssize_t send(int fd, const void *buf, size_t len, int flags)
 
 	if (!s)
 		return REAL(send)(fd, buf, len, flags);
+	if (!(flags & ~PLAIN_FLAGS) && sl_sock_through(s, &s->tx_inflight))
+		return sl_sock_through_out(s, REAL(send)(fd, buf, len, flags), len);
 	rc = sl_sock_send(s, fd, &m, flags);
 	sl_sock_put(s);
 	return sl_ret(rc);

@@ -134,7 +134,8 @@ static void demote_item(struct sl_item *it)
 				 it->disabled ? EPOLLONESHOT : it->want.events);
 }
 
-static int add_tracked(struct sl_ep *ep, struct sl_sock *s, int fd, struct epoll_event *ev)
+static int add_tracked(struct sl_ep *ep, struct sl_sock *s, int fd, struct epoll_event *ev,
+		       bool refused)
 {
 	struct sl_item *it = sl_item_new(ep, fd, ev);
 	int how, rc;
@@ -143,7 +144,7 @@ static int add_tracked(struct sl_ep *ep, struct sl_sock *s, int fd, struct epoll
 		return -ENOMEM;
 	/* With the locks of a socket held it is neither promoted nor demoted meanwhile. */
 	how = sl_lock(&s->rx_lock);
-	if (sl_sock_attached(s) && !refusal(ep, ev)) {
+	if (sl_unlikely(sl_sock_attached(s)) && !refused) {
 		rc = our_ctl(it, EPOLL_CTL_ADD);
 		if (rc == 0) {
 			sl_item_link(it, s);
@@ -179,24 +180,29 @@ static int add_again(struct sl_ep *ep, struct sl_item *it, struct epoll_event *e
 static int ctl_add(struct sl_ep *ep, int fd, struct epoll_event *ev)
 {
 	struct sl_sock *s = sl_sock_get(fd);
-	struct sl_ep *inner = sl_ep_of(fd);
+	enum sl_reason why;
+	struct sl_ep *inner;
 	struct sl_item *it;
-	int rc;
+	int rc, broker;
 
 	if (s) {
-		if (refusal(ep, ev))
-			sl_sock_refuse(s, fd, refusal(ep, ev));
-		it = sl_item_find(ep, fd);
+		why = refusal(ep, ev);
+		if (sl_unlikely(why))
+			sl_sock_refuse(s, fd, why);
+		it = s->through_left ? NULL : sl_item_find(ep, fd); /* a young one has none dormant */
 		rc = it && it->dormant ? add_again(ep, it, ev) : 1;
 		if (rc == 1)
-			rc = add_tracked(ep, s, fd, ev);
+			rc = add_tracked(ep, s, fd, ev, why != SL_WHY_NONE);
 		sl_sock_put(s);
-		watch_broker(ep, sl_hidden_get(SL_HIDDEN_BROKER));
+		broker = sl_hidden_get(SL_HIDDEN_BROKER);
+		if (broker >= 0)
+			watch_broker(ep, broker);
 		return rc;
 	}
 	rc = raw_ctl(ep, EPOLL_CTL_ADD, fd, ev);
 	if (rc < 0)
 		return rc;
+	inner = sl_ep_of(fd);
 	if (inner)
 		sl_ep_polled(inner);
 	/* It may be connected later. A stale one of the same number is void. */

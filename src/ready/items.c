@@ -70,7 +70,7 @@ void sl_ep_drop(struct sl_ep *ep)
 	ep->used = false;
 }
 
-static struct sl_item **head(int fd, bool make)
+static inline struct sl_item **head(int fd, bool make)
 {
 	unsigned c = (unsigned)fd / SL_FD_CHUNK;
 
@@ -86,6 +86,13 @@ static struct sl_item **head(int fd, bool make)
 	return &by_fd[c][(unsigned)fd % SL_FD_CHUNK];
 }
 
+static inline struct sl_item *of_ep(struct sl_item *it, const struct sl_ep *ep, bool used)
+{
+	while (it && (it->ep != ep || it->used != used))
+		it = it->next_fd;
+	return it;
+}
+
 struct sl_item *sl_item_find(struct sl_ep *ep, int fd)
 {
 	struct sl_item **h, *it = NULL;
@@ -93,16 +100,50 @@ struct sl_item *sl_item_find(struct sl_ep *ep, int fd)
 	if (sl_lock(&reg))
 		return NULL;
 	h = head(fd, false);
-	for (it = h ? *h : NULL; it && it->ep != ep; it = it->next_fd)
-		;
+	it = h ? of_ep(*h, ep, true) : NULL;
 	sl_unlock(&reg);
 	return it;
 }
 
+static void unlink_fd(struct sl_item *it)
+{
+	struct sl_item **p = head(it->fd, false);
+
+	while (p && *p && *p != it)
+		p = &(*p)->next_fd;
+	if (p && *p)
+		*p = it->next_fd;
+	it->listed = false;
+}
+
+static void put_free(struct sl_item *it)
+{
+	if (it->listed)
+		unlink_fd(it);
+	it->next_fd = free_items;
+	free_items = it;
+}
+
+/* There are only kept ones left: take them back from their descriptors. */
+static void reclaim(void)
+{
+	struct sl_item *it;
+	uint32_t i;
+
+	for (i = 0; i < high; i++) {
+		it = &chunks[i / CHUNK][i % CHUNK];
+		if (!it->used && it->listed)
+			put_free(it);
+	}
+}
+
 static struct sl_item *take_free(void)
 {
-	struct sl_item *it = free_items;
+	struct sl_item *it;
 
+	if (!free_items && high >= MAX_ITEM)
+		reclaim();
+	it = free_items;
 	if (it) {
 		free_items = it->next_fd;
 		return it;
@@ -119,42 +160,52 @@ static struct sl_item *take_free(void)
 	return it;
 }
 
-struct sl_item *sl_item_new(struct sl_ep *ep, int fd, const struct epoll_event *want)
+/* An item for @fd in @ep, that is not in use: one that was kept, or a new one. */
+static struct sl_item *unused(struct sl_ep *ep, int fd)
 {
-	struct sl_item **h, *it = NULL;
+	struct sl_item **h = head(fd, true), *it;
 	uint32_t index;
 	uint16_t gen;
 
+	if (!h)
+		return NULL;
+	it = of_ep(*h, ep, false);
+	if (it)
+		return it;
+	it = take_free();
+	if (!it)
+		return NULL;
+	index = it->index;
+	gen = it->gen;
+	memset(it, 0, sizeof(*it));
+	it->index = index;
+	it->gen = gen;
+	it->ep = ep;
+	it->fd = fd;
+	it->next_fd = *h;
+	it->listed = true;
+	*h = it;
+	return it;
+}
+
+struct sl_item *sl_item_new(struct sl_ep *ep, int fd, const struct epoll_event *want)
+{
+	struct sl_item *it;
+
 	if (sl_lock(&reg))
 		return NULL;
-	h = head(fd, true);
-	if (h)
-		it = take_free();
+	it = unused(ep, fd);
 	if (it) {
-		index = it->index;
-		gen = (uint16_t)(it->gen + 1);
-		memset(it, 0, sizeof(*it));
-		it->index = index;
-		it->gen = gen;
-		it->ep = ep;
-		it->fd = fd;
+		it->gen++;
+		it->disabled = it->pending = it->dormant = false;
+		it->kernel_edge = 0;
+		it->edge = 0;
+		it->full_seq = 0;
 		it->want = *want;
-		it->next_fd = *h;
-		*h = it;
 		it->used = true;
 	}
 	sl_unlock(&reg);
 	return it;
-}
-
-static void unlink_fd(struct sl_item *it)
-{
-	struct sl_item **p = head(it->fd, false);
-
-	while (p && *p && *p != it)
-		p = &(*p)->next_fd;
-	if (p && *p)
-		*p = it->next_fd;
 }
 
 static void unlink_sock(struct sl_item *it)
@@ -180,29 +231,42 @@ void sl_item_drop(struct sl_item *it)
 {
 	struct sl_ep *ep = it->ep;
 
-	if (sl_lock(&ep->lock) == 0) {
+	if ((it->hot || atomic_load(&it->promoted)) && sl_lock(&ep->lock) == 0) {
 		sl_item_cool(it);
 		sl_unlock(&ep->lock);
 	}
 	if (sl_lock(&reg))
 		return;
 	if (it->used) {
-		if (atomic_exchange(&it->promoted, false))
+		if (sl_unlikely(atomic_load(&it->promoted)) &&
+		    atomic_exchange(&it->promoted, false))
 			atomic_fetch_sub(&ep->promoted, 1);
-		unlink_fd(it);
-		unlink_sock(it);
+		if (it->sock)
+			unlink_sock(it);
 		it->used = false;
-		it->next_fd = free_items;
-		free_items = it;
+		if (!it->listed)
+			put_free(it);
 	}
 	sl_unlock(&reg);
 }
 
-void sl_items_drop_fd(int fd)
+static struct sl_item *first_used(int fd)
 {
 	struct sl_item **h = head(fd, false), *it;
 
-	while (h && (it = *h)) {
+	if (!h || !*h || sl_lock(&reg))
+		return NULL;
+	for (it = *h; it && !it->used; it = it->next_fd)
+		;
+	sl_unlock(&reg);
+	return it;
+}
+
+void sl_items_drop_fd(int fd)
+{
+	struct sl_item *it;
+
+	while ((it = first_used(fd))) {
 		if (atomic_load(&it->promoted) && it->sock && atomic_load(&it->sock->nfds) > 0) {
 			/* Another descriptor stands for the file: its registration lives on, as in Linux. */
 			if (sl_lock(&reg))
@@ -223,7 +287,8 @@ void sl_items_each_fd(int fd, void (*fn)(struct sl_item *))
 		return;
 	h = head(fd, false);
 	for (it = h ? *h : NULL; it; it = it->next_fd)
-		fn(it);
+		if (it->used)
+			fn(it);
 	sl_unlock(&reg);
 }
 
@@ -254,8 +319,16 @@ void sl_items_drop_ep(struct sl_ep *ep)
 	for (i = 0; i < high; i++) {
 		struct sl_item *it = &chunks[i / CHUNK][i % CHUNK];
 
-		if (it->used && it->ep == ep)
+		if (it->ep != ep)
+			continue;
+		if (it->used)
 			sl_item_drop(it);
+		if (sl_lock(&reg))
+			return;
+		if (it->listed)
+			put_free(it);
+		it->ep = NULL;
+		sl_unlock(&reg);
 	}
 }
 
@@ -282,7 +355,7 @@ int sl_item_each(struct sl_sock *s, int (*fn)(struct sl_item *, struct sl_sock *
 		left--;
 		h = head(fd, false);
 		for (it = h ? *h : NULL; it && rc == 0; it = it->next_fd)
-			rc = fn(it, s);
+			rc = it->used ? fn(it, s) : 0;
 	}
 	sl_unlock(&reg);
 	return rc;

@@ -32,6 +32,7 @@ struct sl_item {
 	uint32_t index;
 	uint16_t gen;
 	bool used;
+	bool listed; /* in the list of its descriptor; kept there for the next registration when not used */
 	_Atomic bool promoted; /* the kernel's registration is ours */
 	bool hot;
 	bool disabled; /* EPOLLONESHOT has fired */
@@ -45,7 +46,7 @@ struct sl_item {
 	uint32_t idle;	   /* looks in vain since it was active */
 	struct sl_ep *ep;
 	struct sl_sock *sock;	   /* while promoted */
-	struct sl_item *next_fd;   /* same descriptor; registry lock */
+	struct sl_item *next_fd;   /* same descriptor, or the free list; registry lock */
 	struct sl_item *next_sock; /* same socket; registry lock */
 	struct sl_item *prev_hot, *next_hot; /* instance's lock */
 };

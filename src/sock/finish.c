@@ -51,10 +51,22 @@ static void finish_locked(struct sl_sock *s, int fd, bool abort)
 	sl_stat_reason(s, SL_WHY_FINISHED);
 }
 
+/* Never offered, and never will be. */
+static bool still_young(struct sl_sock *s)
+{
+	uint32_t state = SL_OFFER_NONE;
+
+	return s->side == &s->own && !sl_sock_attached(s) &&
+	       atomic_compare_exchange_strong(&s->offer, &state, SL_OFFER_NEVER);
+}
+
 static void finish(struct sl_sock *s, int fd, bool abort)
 {
 	struct sl_side_shm *side;
 	int how;
+
+	if (sl_likely(still_young(s)))
+		return;
 
 	sl_offer_withdraw(s);
 	how = sl_both_take(s);

@@ -73,18 +73,36 @@ static void native_release(struct sl_sock *s, int how, bool tx)
 		sl_rx_release(s, how);
 }
 
+/* One thread, one process: nobody but a signal handler can interfere, and that leaves things as it found them. */
+static bool alone(const struct sl_sock *s)
+{
+	return __libc_single_threaded && s->side == &s->own;
+}
+
 /*
  * Announce a native call, so that nobody attaches meanwhile.
  * Return: false: the connection is attached by now, go on by the lanes.
  */
 static bool native_begin(struct sl_sock *s, int fd, bool tx)
 {
+	uint32_t *inflight = tx ? &s->tx_inflight : &s->rx_inflight;
 	int how;
 
 	s->calls++;
 	if (sl_offer_due())
 		sl_offer_pump();
-	consider(s, fd);
+	if (sl_unlikely(atomic_load_explicit(&s->offer, memory_order_relaxed) != SL_OFFER_NONE ||
+			worth_it(s)))
+		consider(s, fd);
+	if (sl_likely(alone(s))) {
+		/* A signal handler that comes before the count may attach; one that comes behind it does not. */
+		++*inflight;
+		atomic_signal_fence(memory_order_seq_cst);
+		if (sl_likely(!sl_sock_attached(s)))
+			return true;
+		--*inflight;
+		return false;
+	}
 	how = tx ? sl_tx_take(s) : sl_rx_take(s);
 	if (!how)
 		return true; /* a handler inside a call of ours: the count is off by this one */
@@ -92,38 +110,67 @@ static bool native_begin(struct sl_sock *s, int fd, bool tx)
 		native_release(s, how, tx);
 		return false;
 	}
-	if (tx)
-		s->tx_inflight++;
-	else
-		s->rx_inflight++;
+	++*inflight;
 	native_release(s, how, tx);
 	return true;
 }
 
+static void count_native(struct sl_sock *s, uint64_t *position, struct sl_stat_dir_shm *st,
+			 size_t n)
+{
+	*position += n;
+	s->bytes += n;
+	st->bytes_tcp += n;
+	st->messages++;
+}
+
 static void native_end(struct sl_sock *s, bool tx, ssize_t n)
 {
-	struct sl_stat_dir_shm *st = tx ? &s->stat->tx : &s->stat->rx;
-	int how = tx ? sl_tx_take(s) : sl_rx_take(s);
+	bool by_myself = alone(s);
+	int how = by_myself ? 0 : tx ? sl_tx_take(s) : sl_rx_take(s);
 
-	if (!how)
+	if (!how && !by_myself)
 		return;
 	if (tx)
 		s->tx_inflight--;
 	else
 		s->rx_inflight--;
-	if (n > 0) {
-		if (tx)
-			s->side->tx.ksent += (uint64_t)n;
-		else
-			s->side->rx.krcvd += (uint64_t)n;
-		s->bytes += (uint64_t)n;
-		st->bytes_tcp += (uint64_t)n;
-		st->messages++;
-	}
-	native_release(s, how, tx);
+	if (n > 0 && tx)
+		count_native(s, &s->side->tx.ksent, &s->stat->tx, (size_t)n);
+	else if (n > 0)
+		count_native(s, &s->side->rx.krcvd, &s->stat->rx, (size_t)n);
+	if (how)
+		native_release(s, how, tx);
 	/* The last one out: nobody may call again for long. */
 	if (sl_unlikely(atomic_load_explicit(&s->offer, memory_order_relaxed) == SL_OFFER_PAIRED))
 		sl_attach_try(s, s->fd);
+}
+
+static ssize_t went_through(struct sl_sock *s, ssize_t n)
+{
+	if (s->bytes >= sl_env.promote_bytes)
+		s->through_left = 0;
+	sl_sock_put(s);
+	return n;
+}
+
+ssize_t sl_sock_through_in(struct sl_sock *s, ssize_t n, size_t len)
+{
+	s->rx_inflight--;
+	if (n > 0)
+		count_native(s, &s->side->rx.krcvd, &s->stat->rx, (size_t)n);
+	else if (n == 0 && len)
+		s->side->kfin = 1;
+	return went_through(s, n);
+}
+
+ssize_t sl_sock_through_out(struct sl_sock *s, ssize_t n, size_t len)
+{
+	s->tx_inflight--;
+	if (n > 0)
+		count_native(s, &s->side->tx.ksent, &s->stat->tx, (size_t)n);
+	s->native_full = n > 0 ? (size_t)n < len : n < 0 && errno == EAGAIN;
+	return went_through(s, n);
 }
 
 static ssize_t real_recv(int fd, struct msghdr *m, int flags)

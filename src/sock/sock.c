@@ -64,6 +64,7 @@ void sl_sock_track(int fd, bool connecting)
 	s->fd = fd;
 	s->nfds = 1;
 	s->connecting = connecting;
+	s->through_left = sl_env.promote_calls ? sl_env.promote_calls - 1 : 0;
 	if (sl_env.promote_calls == SL_PROMOTE_OFF)
 		atomic_store(&s->offer, SL_OFFER_NEVER);
 	s->stat->fd = fd;

@@ -54,6 +54,7 @@ struct sl_sock {
 	struct sl_lock rx_lock, tx_lock;
 	_Atomic bool attached;
 	_Atomic uint32_t offer; /* enum sl_offer_state */
+	uint32_t through_left;	/* calls that may go straight through (sl_sock_through()) */
 	uint32_t rx_inflight;	/* native kernel receives under way; rx_lock */
 	uint32_t tx_inflight;
 	uint32_t native_sleepers; /* threads asleep in the kernel on it, not attached yet; rx_lock */
@@ -190,6 +191,39 @@ ssize_t sl_sock_sendfile(struct sl_sock *s, int fd, int in_fd, off_t *pos, size_
  */
 ssize_t sl_sock_splice_in(struct sl_sock *s, int fd, int pipe_fd, size_t len, unsigned flags);
 ssize_t sl_sock_splice_out(struct sl_sock *s, int fd, int pipe_fd, size_t len, unsigned flags);
+
+/* --- calls that go straight through --- */
+
+/**
+ * sl_sock_through() - may the caller make the kernel's call itself? Then one of the two below follows it
+ * @inflight: &s->rx_inflight or &s->tx_inflight
+ *
+ * For the first calls of a young connection, which is what short ones consist of. Only where this process has one
+ * thread and is the only holder: a signal handler that comes before the count may attach the connection, one that
+ * comes behind it does not.
+ */
+static inline bool sl_sock_through(struct sl_sock *s, uint32_t *inflight)
+{
+	if (sl_likely(!s->through_left) || !__libc_single_threaded || s->side != &s->own)
+		return false;
+	++*inflight;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (sl_likely(s->through_left && !atomic_load_explicit(&s->attached, memory_order_relaxed))) {
+		s->calls++;
+		s->through_left--;
+		return true;
+	}
+	--*inflight;
+	return false;
+}
+
+/**
+ * sl_sock_through_in() / sl_sock_through_out() - count what it returned; drops the reference
+ * @len: what it asked for
+ * Return: @n.
+ */
+ssize_t sl_sock_through_in(struct sl_sock *s, ssize_t n, size_t len);
+ssize_t sl_sock_through_out(struct sl_sock *s, ssize_t n, size_t len);
 
 /* --- options --- */
 
