@@ -36,10 +36,15 @@ def pytest_generate_tests(metafunc):
     names = marker.args if marker else modes.ALL
     if "oracle" in metafunc.config.getoption("mode") and not marker:
         names = (*names, "oracle")
+    only, slow = metafunc.config.getoption("mode"), ()
     if metafunc.config.getoption("plain"):
         names = ("plain",)
-    only = metafunc.config.getoption("mode")
-    metafunc.parametrize("mode", [n for n in names if not only or n in only], indirect=True)
+    elif marker:
+        slow = marker.kwargs.get("slow", ())
+        names = (*names, *slow)
+    metafunc.parametrize("mode", [
+        pytest.param(n, marks=pytest.mark.slow) if n in slow and not only else n
+        for n in names if not only or n in only], indirect=True)
 
 
 def pytest_collection_modifyitems(config, items):

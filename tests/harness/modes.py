@@ -13,6 +13,7 @@ import os
 import pathlib
 
 ALL = ("auto", "eager", "chaos", "server-only", "client-only")
+QUICK, REST = ("auto", "chaos"), ("plain", "eager") # of the many programs: always, and with -m slow
 CHAOS_SEED = os.environ.get("SCILAN_TEST_SEED", "1")
 
 
@@ -59,10 +60,10 @@ class Mode:
     def client(self, args):
         return self.under(args) if self.both or self.name == "client-only" else list(args)
 
-    def observe(self, port, at_least=1):
+    def observe(self, port, at_least=1, download=False):
         """While traffic runs: see that it is on the lane that this mode promises."""
         if self.name in ("auto", "eager", "oracle"):
-            self.status.wait_memory(port, at_least)
+            self.status.wait_memory(port, at_least, download=download)
         elif self.name == "chaos":
             self.status.wait_moved(port)
         elif self.name != "plain":

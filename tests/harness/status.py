@@ -37,14 +37,19 @@ class Status:
             pair.setdefault(end, set()).update(d for d in LANES if c[d]["lane"] == "memory")
         return found
 
-    def wait_memory(self, port, at_least=1, seconds=20):
-        """Wait for a moment at which @at_least connections are on memory, both ways, both ends."""
-        everything = {"client": set(LANES), "server": set(LANES)}
-        seen = []
+    def wait_memory(self, port, at_least=1, seconds=20, download=False):
+        """
+        Wait for a moment at which @at_least connections are on memory, both ways, both ends. A @download goes one
+        way: a client that says nothing more does not change its lane.
+        """
+        least = {"client": {"rx"}, "server": {"tx"}} if download else \
+            {"client": set(LANES), "server": set(LANES)}
+
+        def on_memory(pair):
+            return all(least[end] <= pair.get(end, set()) for end in least)
 
         def look():
-            seen[:] = [self.pairs(port)]
-            return sum(pair == everything for pair in seen[0].values()) >= at_least
+            return sum(on_memory(pair) for pair in self.pairs(port).values()) >= at_least
         self.wait(look, port, f"{at_least} connections on the memory lane", seconds)
 
     def wait_moved(self, port, seconds=20):
