@@ -104,7 +104,7 @@ def test_one_process(mode, procs, serve, files, data, tmp_path, port, how):
                                       "--next", "-sSf", *active, "-T", data(SIZE)[0],
                                       f"{url}/in/{how}"]))
     if how == "passive":
-        mode.observe(data_port)
+        mode.observe(data_port, download=True)
     mode.observe(port)
     procs.finish(client)
     assert sha256_file(got) == sha256_file(files / "in" / how) == data(SIZE)[1]

@@ -89,7 +89,7 @@ def test_stunnel(mode, procs, serve, port, data, tunnel, tmp_path):
     client = procs.start(mode.client(["curl", "-sSf", "--limit-rate", "12M", "-o", tmp_path / "got",
                                       f"http://127.0.0.1:{ports[1]}/{path.name}"]))
     for one in (port, *ports):
-        mode.observe(one)
+        mode.observe(one, download=True)
     procs.finish(client)
     assert sha256_file(tmp_path / "got") == digest
     out = procs.run(mode.client(["nc", "-N", "127.0.0.1", str(ports[1])]),

@@ -133,8 +133,8 @@ def test_forward(mode, procs, serve, sshd, options, port, data, tmp_path):
     tunnel = serve(mode.client(ssh([*options, "-N", "-L", f"{local}:127.0.0.1:{web}"])), local)
     client = procs.start(mode.client(["curl", "-sSf", "--limit-rate", "16M", "-o", tmp_path / "got",
                                       f"http://127.0.0.1:{local}/{path.name}"]))
-    mode.observe(local)
-    mode.observe(web)
+    mode.observe(local, download=True)
+    mode.observe(web, download=True)
     procs.finish(client)
     assert sha256_file(tmp_path / "got") == digest
     procs.stop(tunnel)
