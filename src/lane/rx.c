@@ -44,7 +44,7 @@ static ssize_t drop(struct sl_link *l, int fd)
 	int queued = 0;
 	uint64_t len;
 	ssize_t n;
-	char byte;
+	char byte, nowhere[256]; /* the kernel writes nothing, but valgrind knows of no receive without a buffer */
 
 	if (sl_sys_ioctl(fd, FIONREAD, &queued) < 0 || queued <= 0) {
 		n = sl_sys_recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -54,10 +54,10 @@ static ssize_t drop(struct sl_link *l, int fd)
 		if (sl_sys_ioctl(fd, FIONREAD, &queued) < 0 || queued <= 0)
 			return -EAGAIN;
 	}
-	len = sl_min_u64(sl_rx_bells(l), (uint64_t)queued);
+	len = sl_min_u64(sl_min_u64(sl_rx_bells(l), (uint64_t)queued), sizeof(nowhere));
 	if (!len)
 		return -EAGAIN;
-	n = sl_sys_recv(fd, NULL, (size_t)len, MSG_TRUNC | MSG_DONTWAIT);
+	n = sl_sys_recv(fd, nowhere, (size_t)len, MSG_TRUNC | MSG_DONTWAIT);
 	if (n > 0) {
 		l->side->rx.krcvd += (uint64_t)n;
 		l->stat->rx.bells += (uint64_t)n;
