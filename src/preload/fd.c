@@ -142,7 +142,7 @@ static int setfl(int fd, long arg)
 		sl_sock_refuse(s, fd, SL_WHY_ASYNC);
 	rc = REAL(fcntl)(fd, F_SETFL, arg);
 	if (s && rc == 0)
-		sl_sock_setfl(s, fd);
+		sl_sock_setfl(s, fd, (int)arg);
 	if (s)
 		sl_sock_put(s);
 	return rc;

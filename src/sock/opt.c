@@ -13,36 +13,52 @@
 #define TCP_AO_ADD_KEY 38
 #endif
 
-static const struct {
-	int level, name;
-	enum sl_reason why;
-} refused[] = {
-	{SOL_SOCKET, SO_ZEROCOPY, SL_WHY_OPT_ZEROCOPY},
-	{SOL_SOCKET, SO_TIMESTAMP, SL_WHY_OPT_TIMESTAMP},
-	{SOL_SOCKET, SO_TIMESTAMPNS, SL_WHY_OPT_TIMESTAMP},
-	{SOL_SOCKET, SO_TIMESTAMPING, SL_WHY_OPT_TIMESTAMP},
-	{SOL_SOCKET, SO_PEEK_OFF, SL_WHY_OPT_PEEK_OFF},
-	{SOL_SOCKET, SO_ATTACH_FILTER, SL_WHY_OPT_FILTER},
-	{SOL_SOCKET, SO_ATTACH_BPF, SL_WHY_OPT_FILTER},
-	{IPPROTO_TCP, TCP_ULP, SL_WHY_OPT_ULP},
-	{IPPROTO_TCP, TCP_REPAIR, SL_WHY_OPT_REPAIR},
-	{IPPROTO_TCP, TCP_MD5SIG, SL_WHY_OPT_MD5},
-	{IPPROTO_TCP, TCP_MD5SIG_EXT, SL_WHY_OPT_MD5},
-	{IPPROTO_TCP, TCP_AO_ADD_KEY, SL_WHY_OPT_MD5},
-};
+/* What the memory lane does not do: such a connection stays on TCP. */
+static enum sl_reason sock_option(int name)
+{
+	switch (name) {
+	case SO_ZEROCOPY:
+		return SL_WHY_OPT_ZEROCOPY;
+	case SO_TIMESTAMP:
+	case SO_TIMESTAMPNS:
+	case SO_TIMESTAMPING:
+		return SL_WHY_OPT_TIMESTAMP;
+	case SO_PEEK_OFF:
+		return SL_WHY_OPT_PEEK_OFF;
+	case SO_ATTACH_FILTER:
+	case SO_ATTACH_BPF:
+		return SL_WHY_OPT_FILTER;
+	default:
+		return SL_WHY_NONE;
+	}
+}
+
+static enum sl_reason tcp_option(int name)
+{
+	switch (name) {
+	case TCP_ULP:
+		return SL_WHY_OPT_ULP;
+	case TCP_REPAIR:
+		return SL_WHY_OPT_REPAIR;
+	case TCP_MD5SIG:
+	case TCP_MD5SIG_EXT:
+	case TCP_AO_ADD_KEY:
+		return SL_WHY_OPT_MD5;
+	default:
+		return SL_WHY_NONE;
+	}
+}
 
 static enum sl_reason refuse_for(int level, int name, const void *val, socklen_t len)
 {
-	size_t i;
-
-	/* Switching one off that was never on concerns nobody. */
-	if (level == SOL_SOCKET && len >= sizeof(int) && *(const int *)val == 0 &&
-	    name != SO_PEEK_OFF)
+	if (level == IPPROTO_TCP)
+		return tcp_option(name);
+	if (level != SOL_SOCKET)
 		return SL_WHY_NONE;
-	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-		if (refused[i].level == level && refused[i].name == name)
-			return refused[i].why;
-	return SL_WHY_NONE;
+	/* Switching one off that was never on concerns nobody. */
+	if (len >= sizeof(int) && *(const int *)val == 0 && name != SO_PEEK_OFF)
+		return SL_WHY_NONE;
+	return sock_option(name);
 }
 
 static int keep(int rc, int saved)
@@ -133,12 +149,8 @@ int sl_sock_getsockopt(struct sl_sock *s, int fd, int level, int name, void *val
 	return rc;
 }
 
-void sl_sock_setfl(struct sl_sock *s, int fd)
+void sl_sock_setfl(struct sl_sock *s, int fd, int fl)
 {
-	int fl = sl_sys_fcntl(fd, F_GETFL, 0);
-
-	if (fl < 0)
-		return;
 	s->nonblock = fl & O_NONBLOCK;
 	if (fl & O_ASYNC)
 		sl_sock_refuse(s, fd, SL_WHY_ASYNC);
@@ -176,7 +188,9 @@ int sl_sock_ioctl(struct sl_sock *s, int fd, unsigned long req, void *arg)
 		return 0;
 	}
 	rc = keep(sl_real.ioctl(fd, req, arg), saved);
-	if (rc >= 0 && (req == FIONBIO || req == FIOASYNC))
-		sl_sock_setfl(s, fd);
+	if (rc >= 0 && req == FIONBIO)
+		s->nonblock = *(const int *)arg != 0;
+	if (rc >= 0 && req == FIOASYNC && *(const int *)arg)
+		sl_sock_refuse(s, fd, SL_WHY_ASYNC);
 	return rc;
 }

@@ -236,7 +236,7 @@ int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const voi
 		       socklen_t len);
 int sl_sock_getsockopt(struct sl_sock *s, int fd, int level, int name, void *val, socklen_t *len);
 int sl_sock_ioctl(struct sl_sock *s, int fd, unsigned long req, void *arg);
-void sl_sock_setfl(struct sl_sock *s, int fd);
+void sl_sock_setfl(struct sl_sock *s, int fd, int flags);
 
 /**
  * sl_sock_refuse() - keep this connection on TCP from now on; a promoted one leaves the memory lane
