@@ -22,6 +22,8 @@ static uint64_t clock_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+#define FILES_MAX (1u << 20) /* as fs.nr_open is by default */
+
 /* Descriptors are shared out beforehand: a quarter to clients, the rest to pairs of three. */
 static void share_files(struct sl_brk *b, struct rlimit *old)
 {
@@ -30,10 +32,14 @@ static void share_files(struct sl_brk *b, struct rlimit *old)
 
 	(void)getrlimit(RLIMIT_NOFILE, &rl);
 	*old = rl;
-	rl.rlim_cur = rl.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &rl))
-		rl.rlim_cur = old->rlim_cur;
-	files = rl.rlim_cur > 1u << 20 ? 1u << 20 : (unsigned)rl.rlim_cur;
+	/* More than the hard limit is root's to have. */
+	rl.rlim_cur = rl.rlim_max = rl.rlim_max > FILES_MAX ? rl.rlim_max : FILES_MAX;
+	if (setrlimit(RLIMIT_NOFILE, &rl)) {
+		rl.rlim_cur = rl.rlim_max = old->rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &rl))
+			rl.rlim_cur = old->rlim_cur;
+	}
+	files = rl.rlim_cur > FILES_MAX ? FILES_MAX : (unsigned)rl.rlim_cur;
 	files = files > 2 * SL_BRK_FILES_SPARE ? files - SL_BRK_FILES_SPARE : SL_BRK_FILES_SPARE;
 	b->client_max = files / 4 < SL_BRK_CLIENTS_MAX ? files / 4 : SL_BRK_CLIENTS_MAX;
 	b->pair_max = (files - b->client_max) / 3;

@@ -282,13 +282,19 @@ void sl_ep_polled(struct sl_ep *ep)
 	sl_items_refuse(ep, SL_WHY_EPOLL_NESTED);
 }
 
-/* Rings first, then the kernel if it is due. Return: events, 0 none; -errno. */
+/*
+ * Rings first, then the kernel if it is due. The kernel is asked once: twice, it would report the same level twice in
+ * one answer, and a program that takes each event for something to read would block.
+ * Return: events, 0 none; -errno.
+ */
 static int look(struct sl_ep *ep, struct epoll_event *ev, int max, bool kernel)
 {
 	int n = 0, k = 0;
+	bool first;
 
 	/* Rings that fill the whole answer must not keep the kernel's descriptors out of it for ever. */
-	if (kernel || ep->from_kernel || (ep->nhot >= (uint32_t)max && look_due(ep))) {
+	first = kernel || ep->from_kernel || (ep->nhot >= (uint32_t)max && look_due(ep));
+	if (first) {
 		k = kernel_now(ep, ev, max);
 		if (k < 0)
 			return k;
@@ -300,7 +306,7 @@ static int look(struct sl_ep *ep, struct epoll_event *ev, int max, bool kernel)
 		n += scan_hot(ep, ev + n, max - n);
 		sl_unlock(&ep->lock);
 	}
-	if (n > k && n < max && !kernel && !ep->from_kernel && look_due(ep)) {
+	if (n > k && n < max && !first && look_due(ep)) {
 		k = kernel_now(ep, ev + n, max - n);
 		if (k > 0)
 			n += k;
