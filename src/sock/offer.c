@@ -7,6 +7,9 @@
  * about to sleep; the mail page tells without a system call whether there is one. When the broker is gone its
  * offers are void: the sockets are offered again, at most one connection attempt in RETRY_NS.
  *
+ * What the broker's queue does not take waits in ours (backlog), in order, and goes out with the next pump. The socket
+ * that a message shows is looked up when it goes out: one that was closed meanwhile is not shown any more.
+ *
  * An offer's id is its socket's index and a generation, so an answer for a socket that has been closed since
  * finds nobody.
  */
@@ -36,6 +39,9 @@ static struct {
 	bool welcome;
 	uint64_t next_try;
 	enum sl_reason why;
+	struct sl_msg *backlog;
+	size_t waiting, head, room; /* messages in it: @waiting, from @head on */
+	uint64_t full;		    /* sl_coarse_ns() when the broker's queue took no more */
 } br;
 
 static int broker_fd(void)
@@ -129,7 +135,94 @@ static void disconnect_locked(void)
 	atomic_store(&br.mail, NULL);
 	sl_hidden_close(SL_HIDDEN_BROKER);
 	atomic_store(&br.out, 0);
+	br.waiting = 0;
 	br.gen++;
+}
+
+/* The socket that an answer is for, with a reference, if it still waits for it. */
+static struct sl_sock *waiting(uint64_t id)
+{
+	struct sl_sock *s = sl_pool_at((unsigned)(id & UINT32_MAX) - 1), *got;
+
+	if (!id || !s || s->offer_id != id || s->fd < 0)
+		return NULL;
+	got = sl_sock_get(s->fd);
+	if (got == s && s->offer_id == id && atomic_load(&s->offer) == SL_OFFER_OUT)
+		return s;
+	if (got)
+		sl_sock_put(got);
+	return NULL;
+}
+
+/* Lock held. Return: 0 the broker has it, or nobody needs it any more; -errno. */
+static int put(const struct sl_msg *m)
+{
+	struct sl_sock *s;
+	int fd, rc;
+
+	if (m->type != SL_MSG_OFFER && m->type != SL_MSG_PROOF)
+		return sl_msg_send(broker_fd(), m, NULL, 0);
+	s = waiting(m->id);
+	if (!s)
+		return 0;
+	fd = s->fd;
+	rc = fd < 0 ? 0 : sl_msg_send(broker_fd(), m, &fd, 1);
+	sl_sock_put(s);
+	return rc;
+}
+
+/* Lock held. */
+static int keep_for_later(const struct sl_msg *m)
+{
+	size_t room = br.room ? 2 * br.room : 1024;
+	struct sl_msg *more;
+
+	if (br.head + br.waiting == br.room && br.head) {
+		memmove(br.backlog, br.backlog + br.head, br.waiting * sizeof(*m));
+		br.head = 0;
+	}
+	if (br.waiting == br.room) {
+		more = mmap(NULL, room * sizeof(*m), PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (more == MAP_FAILED)
+			return -ENOMEM;
+		if (br.backlog) {
+			memcpy(more, br.backlog, br.waiting * sizeof(*m));
+			munmap(br.backlog, br.room * sizeof(*m));
+		}
+		br.backlog = more;
+		br.room = room;
+	}
+	br.backlog[br.head + br.waiting++] = *m;
+	return 0;
+}
+
+/* Lock held. Once a timer tick is enough to find out that the broker takes nothing. */
+static void flush(void)
+{
+	uint64_t now;
+	int rc;
+
+	if (!br.waiting || (now = sl_coarse_ns()) == br.full)
+		return;
+	while (br.waiting) {
+		rc = put(&br.backlog[br.head]);
+		if (rc < 0) { /* full; or gone: the next receive notices, and ends the connection */
+			br.full = now;
+			return;
+		}
+		br.head++;
+		br.waiting--;
+	}
+	br.head = 0;
+}
+
+/* Lock held. To the broker, now or later. Return: 0, or -errno: it is gone. */
+static int post(const struct sl_msg *m)
+{
+	int rc = br.waiting ? -EAGAIN : put(m);
+
+	return rc == -EAGAIN || rc == -ETOOMANYREFS ? keep_for_later(m) : rc;
 }
 
 void sl_offer_connect(void)
@@ -163,7 +256,10 @@ void sl_offer_out(struct sl_sock *s, int fd)
 		if (rc < 0)
 			break;
 		m.id = ((uint64_t)++br.ids << 32) | (s->index + 1);
-		rc = sl_msg_send(broker_fd(), &m, &fd, 1);
+		s->offer_id = m.id;
+		s->offer_gen = br.gen;
+		atomic_store(&s->offer, SL_OFFER_OUT);
+		rc = post(&m);
 		if (rc != -EPIPE && rc != -ECONNRESET && rc != -ENOTCONN)
 			break;
 		disconnect_locked();
@@ -171,12 +267,11 @@ void sl_offer_out(struct sl_sock *s, int fd)
 		before = -1;
 	}
 	if (rc == 0) {
-		s->offer_id = m.id;
-		s->offer_gen = br.gen;
-		atomic_store(&s->offer, SL_OFFER_OUT);
 		atomic_fetch_add(&br.out, 1);
 		sl_stat_reason(s, SL_WHY_OFFERED);
 	} else {
+		atomic_store(&s->offer, SL_OFFER_NONE);
+		s->offer_id = 0;
 		s->call_next = s->calls + 16;
 		sl_stat_reason(s, br.why ? br.why : SL_WHY_NO_BROKER);
 	}
@@ -193,7 +288,7 @@ static void send_note(enum sl_msg_type type, uint64_t id, uint64_t pair, uint32_
 	if (sl_lock(&br.lock))
 		return;
 	if (broker_fd() >= 0)
-		(void)sl_msg_send(broker_fd(), &m, NULL, 0);
+		(void)post(&m);
 	sl_unlock(&br.lock);
 }
 
@@ -234,21 +329,6 @@ void sl_offer_gone(const struct sl_sock *s)
 	send_note(SL_MSG_GONE, 0, s->pair, s->pair_side);
 }
 
-/* The socket that an answer is for, with a reference, if it still waits for it. */
-static struct sl_sock *waiting(uint64_t id)
-{
-	struct sl_sock *s = sl_pool_at((unsigned)(id & UINT32_MAX) - 1), *got;
-
-	if (!id || !s || s->offer_id != id || s->fd < 0)
-		return NULL;
-	got = sl_sock_get(s->fd);
-	if (got == s && s->offer_id == id && atomic_load(&s->offer) == SL_OFFER_OUT)
-		return s;
-	if (got)
-		sl_sock_put(got);
-	return NULL;
-}
-
 static void refused(struct sl_sock *s, uint32_t why)
 {
 	atomic_fetch_sub(&br.out, 1);
@@ -266,12 +346,10 @@ static void refused(struct sl_sock *s, uint32_t why)
 static bool answer(struct sl_sock *s, const struct sl_msg *m, int fds[SL_MSG_FDS])
 {
 	struct sl_msg proof = {.type = SL_MSG_PROOF, .id = m->id};
-	int fd = s->fd;
 
 	switch (m->type) {
 	case SL_MSG_PROVE:
-		if (fd >= 0)
-			(void)sl_msg_send(broker_fd(), &proof, &fd, 1);
+		(void)post(&proof);
 		return false;
 	case SL_MSG_PAIRED:
 		atomic_fetch_sub(&br.out, 1);
@@ -341,7 +419,7 @@ static int pump_one(struct sl_sock **attach)
 			struct sl_msg gone = {
 				.type = SL_MSG_GONE, .pair = m.pair, .side = m.side};
 
-			(void)sl_msg_send(broker_fd(), &gone, NULL, 0);
+			(void)post(&gone);
 		}
 	}
 	for (i = 0; i < SL_MSG_FDS; i++)
@@ -358,6 +436,7 @@ void sl_offer_pump(void)
 	do {
 		if (sl_lock(&br.lock))
 			return;
+		flush();
 		more = pump_one(&s);
 		sl_unlock(&br.lock);
 		if (s) {
@@ -387,7 +466,7 @@ bool sl_offer_due(void)
 	struct sl_mail_shm *mail;
 
 	if (sl_likely(!atomic_load_explicit(&br.out, memory_order_relaxed)))
-		return false;
+		return sl_unlikely(br.waiting); /* a look without the lock: late is good enough */
 	mail = atomic_load_explicit(&br.mail, memory_order_acquire);
 	if (!mail || (++br.tick & 63) == 0)
 		return true;
