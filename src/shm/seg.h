@@ -2,9 +2,12 @@
 /*
  * seg.h - the segment: what the two ends of a promoted connection share
  *
- *   0     struct sl_seg_shm (one page)
- *   4096  ring 0: bytes from side 0 to side 1
- *   4096 + ring_len   ring 1: bytes from side 1 to side 0
+ *   0     struct sl_seg_shm
+ *   1152  ring 0: bytes from side 0 to side 1
+ *   1152 + ring_len   ring 1: bytes from side 1 to side 0
+ *
+ * Each ring begins in the middle of a page, the first one behind the header: a connection that moves little
+ * touches two pages of it.
  *
  * The broker makes it (sl_seg_create), both ends attach it (sl_seg_attach). The peer is not
  * trusted: sizes are checked against the file and copied into struct sl_seg at attach, and are never
@@ -18,8 +21,8 @@
 #include "common.h"
 
 #define SL_SEG_MAGIC	0x534c534du /* "SLSM" */
-#define SL_SEG_VERSION	2u
-#define SL_SEG_HDR_LEN	4096u
+#define SL_SEG_VERSION	3u
+#define SL_SEG_HDR_LEN	1152u
 #define SL_RING_LEN_MIN (16u << 10)
 #define SL_RING_LEN_MAX (64u << 20)
 #define SL_RING_LEN_DEF (256u << 10)

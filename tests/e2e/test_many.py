@@ -27,7 +27,7 @@ def shared_pages(pid):
     for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
         head = line.split()
         if "-" in head[0] and not head[0].endswith(":"):
-            inode = head[4] if len(head) > 5 and head[5].startswith("/memfd:scilan") and \
+            inode = head[4] if len(head) > 5 and head[5].startswith("/memfd:scilan-s") and \
                 "stat" not in head[5] else None
         elif inode and head[0] == "Rss:":
             pages[inode] = pages.get(inode, 0) + int(head[1]) * 1024
@@ -48,4 +48,4 @@ def test_many(count, status, serve, under, procs, many, progs, port):
         for inode, size in shared_pages(pid).items():
             touched[inode] = max(size, touched.get(inode, 0))
     assert sum(touched.values()) <= count * EACH, \
-        f"{sum(touched.values()) / count / 1024:.1f} KiB for each connection"
+        f"{sum(touched.values()) / count / 1024:.3f} KiB for each connection"
