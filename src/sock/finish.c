@@ -74,10 +74,14 @@ static void finish(struct sl_sock *s, int fd, bool abort)
 		return;
 	side = s->side;
 	if (sl_sock_attached(s)) {
+		/*
+		 * Before we are counted off: from then on the other holder takes no shared lock, and we would
+		 * drop the bell of somebody who has armed since.
+		 */
+		if (atomic_load(&side->holders) > 1 && !side->rx.sleepers)
+			(void)sl_rx_kernel(&s->link, fd, true);
 		if (atomic_fetch_sub(&side->holders, 1) == 1)
 			finish_locked(s, fd, abort);
-		else if (!side->rx.sleepers)
-			(void)sl_rx_kernel(&s->link, fd, true);
 		atomic_store_explicit(&s->attached, false, memory_order_release);
 		atomic_store_explicit(&s->link.hint, NULL, memory_order_relaxed);
 		atomic_store_explicit(&s->link.hint_new, NULL, memory_order_relaxed);
