@@ -91,6 +91,16 @@
 	X(int, seteuid, (uid_t))                                                                   \
 	X(void, _exit, (int))                                                                      \
 	X(void, _Exit, (int))                                                                      \
+	X(int, sigaction, (int, const struct sigaction *, struct sigaction *))                     \
+	X(__sighandler_t, signal, (int, __sighandler_t))                                           \
+	X(__sighandler_t, sysv_signal, (int, __sighandler_t))                                      \
+	X(__sighandler_t, sigset, (int, __sighandler_t))                                           \
+	X(int, siginterrupt, (int, int))                                                           \
+	X(void, longjmp, (struct __jmp_buf_tag *, int))                                            \
+	X(void, _longjmp, (struct __jmp_buf_tag *, int))                                           \
+	X(void, siglongjmp, (struct __jmp_buf_tag *, int))                                         \
+	X(void, __longjmp_chk, (struct __jmp_buf_tag *, int))                                      \
+	X(int, pthread_setcanceltype, (int, int *))                                                \
 	X(long, syscall, (long, ...))
 
 #define SL_ALIASES(X)                                                                              \
@@ -110,6 +120,10 @@
 	X(__fork, fork)                                                                            \
 	X(__libc_fork, fork)                                                                       \
 	X(__vfork, vfork)                                                                          \
-	X(__clone, clone)
+	X(__clone, clone)                                                                          \
+	X(__sigaction, sigaction)                                                                  \
+	X(bsd_signal, signal)                                                                      \
+	X(ssignal, signal)                                                                         \
+	X(__sysv_signal, sysv_signal)
 
 #endif

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "fault.h"
 #include "lock.h"
+#include "real.h"
 #include "sys.h"
 
 #ifdef __x86_64__
@@ -49,7 +50,7 @@ static void die(int sig, const siginfo_t *si)
 {
 	struct sigaction sa = {.sa_handler = SIG_DFL};
 
-	(void)sigaction(sig, &sa, NULL);
+	(void)sl_real.sigaction(sig, &sa, NULL);
 	if (si->si_code <= 0)
 		(void)sl_sys(SYS_tgkill, getpid(), sl_tid(), sig);
 }
@@ -71,10 +72,10 @@ static void handle(int sig)
 {
 	struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK}, old;
 
-	if (sigaction(sig, NULL, &old) || (old.sa_flags & SA_SIGINFO) || old.sa_handler != SIG_DFL)
+	if (sl_real.sigaction(sig, NULL, &old) || (old.sa_flags & SA_SIGINFO) || old.sa_handler != SIG_DFL)
 		return;
 	sigemptyset(&sa.sa_mask);
-	(void)sigaction(sig, &sa, NULL);
+	(void)sl_real.sigaction(sig, &sa, NULL);
 }
 
 void sl_fault_init(void)
@@ -83,6 +84,7 @@ void sl_fault_init(void)
 
 	if (atomic_exchange(&done, true))
 		return;
+	sl_real_init();
 	handle(SIGSEGV);
 	handle(SIGBUS);
 }

@@ -10,6 +10,7 @@
 #define SL_REAL_H
 
 #include <poll.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>

@@ -82,6 +82,7 @@ __attribute__((constructor)) static void preload_init(int argc, char **argv, cha
 	refuse_go();
 	sl_cache_init();
 	sl_patch_libc();
+	sl_signal_init();
 	sl_sock_init();
 	sl_sock_hooks.unfit = sl_conn_unfit;
 	sl_ready_init();

@@ -161,6 +161,15 @@ void sl_proc_init(void);
 void sl_proc_before_fork(void);
 void sl_proc_after_fork(pid_t pid);
 
+/* --- signal.c --- */
+
+/** sl_signal_init() - from the constructor */
+void sl_signal_init(void);
+
+/** sl_signal_before_fork() / sl_signal_after_fork() - no handler runs between */
+void sl_signal_before_fork(void);
+void sl_signal_after_fork(bool child);
+
 /* --- relay.c --- */
 
 /**

@@ -27,6 +27,7 @@ void sl_proc_before_fork(void)
 {
 	if (!sl_live)
 		return;
+	sl_signal_before_fork();
 	sl_ready_fork_prepare();
 	sl_sock_fork_prepare();
 }
@@ -45,6 +46,7 @@ void sl_proc_after_fork(pid_t pid)
 		sl_sock_fork_parent(pid < 0);
 		sl_ready_fork_parent();
 	}
+	sl_signal_after_fork(pid == 0);
 	errno = err;
 }
 

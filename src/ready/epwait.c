@@ -321,17 +321,17 @@ static bool same_cpu(struct sl_ep *ep)
 }
 
 /*
- * @again: what a hint promised was not there: a hint is no proof.
+ * @again: what a hint promised was not there: a hint is no proof. @ran: signal handlers, when the wait began.
  * Return: true: something is there, or the kernel is due; false: the budget is used up.
  */
-static bool spin(struct sl_ep *ep, struct sl_spinning *sp, bool again)
+static bool spin(struct sl_ep *ep, struct sl_spinning *sp, bool again, uint32_t ran)
 {
 	if (again && !sl_spin_on(sp))
 		return false;
 	do {
 		if (hint_hot(ep))
 			return true;
-		if (!sl_spin_on(sp))
+		if (sl_unlikely(sl_sect.ran != ran) || !sl_spin_on(sp))
 			return false;
 	} while (!sl_spin_tick(sp) || !due_at(ep, sp->now));
 	return true;
@@ -394,7 +394,7 @@ static bool only_one(const struct sl_ep *ep)
 }
 
 /* Return: true: input, put into @ev; false: look closer, or the budget is used up. */
-static bool glance(struct sl_ep *ep, struct epoll_event *ev, struct sl_spinning *sp)
+static bool glance(struct sl_ep *ep, struct epoll_event *ev, struct sl_spinning *sp, uint32_t ran)
 {
 	struct sl_item *it = ep->hot;
 	struct sl_sock *s = it->sock; /* a signal handler may detach it */
@@ -413,7 +413,8 @@ static bool glance(struct sl_ep *ep, struct epoll_event *ev, struct sl_spinning 
 			ep->quick_turns = 0;
 			return false;
 		}
-	} while (sl_spin_on(sp) && (!sl_spin_tick(sp) || !due_at(ep, sp->now)));
+	} while (sl_sect.ran == ran && sl_spin_on(sp) &&
+		 (!sl_spin_tick(sp) || !due_at(ep, sp->now)));
 	return false;
 }
 
@@ -422,31 +423,48 @@ static void awake(void *ep)
 	atomic_fetch_sub(&((struct sl_ep *)ep)->sleepers, 1);
 }
 
-static int sleep_counted(struct sl_ep *ep, struct epoll_event *ev, int max,
-			 struct sl_deadline *d, const sigset_t *mask, bool uncertain)
+/* In a section, and counted as a sleeper. */
+static int sleep_paused(struct sl_ep *ep, struct epoll_event *ev, int max, struct sl_deadline *d,
+			const sigset_t *mask, bool uncertain, uint32_t ran)
+{
+	struct sl_pause pause;
+	int n = -EINTR;
+
+	sl_sect_pause(&pause, awake, ep);
+	/* A handler that came while we were spinning has interrupted an epoll_wait. */
+	if (sl_likely(sl_sect.ran == ran))
+		n = sleep_in_kernel(ep, ev, max, d, mask, uncertain);
+	sl_sect_resume(&pause);
+	awake(ep);
+	return n;
+}
+
+static int sleep_counted(struct sl_ep *ep, struct epoll_event *ev, int max, struct sl_deadline *d,
+			 const sigset_t *mask, bool uncertain, uint32_t ran)
 {
 	int n;
 
-	if (__libc_single_threaded) { /* nobody cancels us: no need to be prepared, which costs a sigsetjmp */
-		n = sleep_in_kernel(ep, ev, max, d, mask, uncertain);
-		awake(ep);
-		return n;
-	}
-	pthread_cleanup_push(awake, ep);
-	n = sleep_in_kernel(ep, ev, max, d, mask, uncertain);
-	pthread_cleanup_pop(1);
+	/* Nobody cancels us: no need to be prepared, which costs a sigsetjmp. */
+	if (__libc_single_threaded)
+		return sleep_paused(ep, ev, max, d, mask, uncertain, ran);
+	pthread_cleanup_push(sl_frame_cancelled, NULL);
+	n = sleep_paused(ep, ev, max, d, mask, uncertain, ran);
+	pthread_cleanup_pop(0);
 	return n;
 }
 
 /* Arm everything hot, look again; asleep if that shows nothing. Return: events, 0 look again; -errno. */
 static int settle_down(struct sl_ep *ep, struct epoll_event *ev, int max,
-		       struct sl_deadline *d, const sigset_t *mask)
+		       struct sl_deadline *d, const sigset_t *mask, uint32_t ran)
 {
 	bool uncertain = false;
 	int n = 0;
 
-	if (sl_lock(&ep->lock))
+	sl_sect_enter();
+	if (sl_lock(&ep->lock)) {
+		sl_sect_leave();
 		return -EINTR;
+	}
 	if (ep->nhot) {
 		uncertain = sl_ep_arm_all(ep);
 		n = scan_hot(ep, ev, max);
@@ -457,10 +475,11 @@ static int settle_down(struct sl_ep *ep, struct epoll_event *ev, int max,
 	if (n == 0)
 		atomic_fetch_add(&ep->sleepers, 1);
 	sl_unlock(&ep->lock);
-	if (n)
-		return n;
-	n = sleep_counted(ep, ev, max, d, mask, uncertain);
-	ep->from_kernel = n > 0;
+	if (n == 0) {
+		n = sleep_counted(ep, ev, max, d, mask, uncertain, ran);
+		ep->from_kernel = n > 0;
+	}
+	sl_sect_leave();
 	return n;
 }
 
@@ -469,11 +488,12 @@ static int wait_rings(struct sl_ep *ep, struct epoll_event *ev, int max,
 {
 	struct sl_spinning sp = {0};
 	bool spinning = false, again = false;
+	uint32_t ran = sl_sect.ran;
 	int n;
 
 	if (!d->now && only_one(ep)) {
 		sl_spin_begin(&sp, &ep->spin, same_cpu(ep));
-		if (glance(ep, ev, &sp)) {
+		if (glance(ep, ev, &sp, ran)) {
 			sl_spin_done(&sp, false);
 			return 1;
 		}
@@ -495,7 +515,7 @@ static int wait_rings(struct sl_ep *ep, struct epoll_event *ev, int max,
 			spinning = true;
 			again = false;
 		}
-		if (spinning && spin(ep, &sp, again)) {
+		if (spinning && spin(ep, &sp, again, ran)) {
 			again = true;
 			if (sl_deadline_over(d))
 				return 0;
@@ -503,7 +523,7 @@ static int wait_rings(struct sl_ep *ep, struct epoll_event *ev, int max,
 		}
 		if (sl_offer_due())
 			sl_offer_pump();
-		n = settle_down(ep, ev, max, d, mask);
+		n = settle_down(ep, ev, max, d, mask, ran);
 		if (spinning)
 			sl_spin_done(&sp, true);
 		spinning = false;

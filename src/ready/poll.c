@@ -7,6 +7,7 @@
  * is looked at again; then the kernel polls the very descriptors: a promoted one for input (a bell) and hang-up.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include "hidden.h"
@@ -33,6 +34,9 @@ struct pollset {
 	nfds_t npromoted;
 	struct sl_sock *any;
 	size_t mapped; /* bytes, when not on the stack */
+	bool armed;
+	uint32_t ran; /* signal handlers, when it began */
+	struct sl_frame frame;
 };
 
 static void gather(struct pollset *p)
@@ -41,6 +45,7 @@ static void gather(struct pollset *p)
 	struct sl_ep *ep;
 	nfds_t i;
 
+	sl_sect_enter();
 	p->npromoted = 0;
 	for (i = 0; i < p->n; i++) {
 		p->socks[i] = NULL;
@@ -60,15 +65,19 @@ static void gather(struct pollset *p)
 			sl_sock_put(s);
 		}
 	}
+	sl_sect_leave();
 }
 
 static void scatter(struct pollset *p)
 {
 	nfds_t i;
 
+	sl_sect_enter();
 	for (i = 0; i < p->n && p->npromoted; i++)
 		if (p->socks[i])
 			sl_sock_put(p->socks[i]);
+	p->npromoted = 0;
+	sl_sect_leave();
 }
 
 /* poll(2) returns EPOLLERR, EPOLLHUP always, the rest when asked for. */
@@ -159,7 +168,7 @@ static bool spin(struct pollset *p, struct sl_spinning *sp, bool again)
 			if (p->socks[i] && (p->fds[i].events & IN_BITS) &&
 			    sl_sock_hint(p->socks[i]))
 				return true;
-		if (!sl_spin_on(sp))
+		if (sl_unlikely(sl_sect.ran != p->ran) || !sl_spin_on(sp))
 			return false;
 	} while (!sl_spin_tick(sp) || !due_at(sp->now));
 	return true;
@@ -175,6 +184,7 @@ static bool arm(struct pollset *p, bool *uncertain)
 	bool same = true;
 	nfds_t i;
 
+	sl_sect_enter();
 	*uncertain = false;
 	for (i = 0; i < p->n; i++) {
 		p->natives[i] = NULL;
@@ -190,6 +200,8 @@ static bool arm(struct pollset *p, bool *uncertain)
 			same = false;
 		}
 	}
+	p->armed = true;
+	sl_sect_leave();
 	return same;
 }
 
@@ -198,6 +210,7 @@ static void disarm(struct pollset *p)
 {
 	nfds_t i;
 
+	sl_sect_enter();
 	for (i = 0; i < p->n; i++) {
 		if (p->socks[i]) {
 			sl_sock_disarm(p->socks[i], (uint16_t)p->fds[i].events);
@@ -211,6 +224,20 @@ static void disarm(struct pollset *p)
 			p->natives[i] = NULL;
 		}
 	}
+	p->armed = false;
+	sl_sect_leave();
+}
+
+/* It is left in the middle: the thread is cancelled, or jumps out of a signal handler. */
+static void gone(void *arg)
+{
+	struct pollset *p = arg;
+
+	if (p->armed)
+		disarm(p);
+	scatter(p);
+	if (p->mapped)
+		munmap(p->kfds, p->mapped);
 }
 
 /* Return: as ppoll, its answers are in kfds; -errno. */
@@ -233,6 +260,9 @@ static int sleep_in_kernel(struct pollset *p, struct sl_deadline *d, const sigse
 	}
 	if (sl_stat_page)
 		sl_stat_page->wakeups++;
+	/* A handler that came while we were spinning has interrupted a poll. */
+	if (sl_unlikely(sl_sect.ran != p->ran))
+		return -EINTR;
 	rc = sl_real.ppoll(p->kfds, n, left, mask);
 	last_look = sl_ticks();
 	if (rc < 0) {
@@ -297,6 +327,18 @@ static int poll_set(struct pollset *p, struct sl_deadline *d, const sigset_t *ma
 	return k < 0 ? k : n + k;
 }
 
+static int cancellable(struct pollset *p, struct sl_deadline *d, const sigset_t *mask)
+{
+	int rc;
+
+	pthread_cleanup_push(sl_frame_cancelled, NULL);
+	sl_frame_push(&p->frame, gone, p);
+	rc = poll_set(p, d, mask);
+	sl_frame_pop(&p->frame);
+	pthread_cleanup_pop(0);
+	return rc;
+}
+
 int sl_ready_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
 		  const sigset_t *mask)
 {
@@ -307,6 +349,7 @@ int sl_ready_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
 	struct sl_deadline d;
 	int rc;
 
+	p.ran = sl_sect.ran;
 	if (n > ON_STACK) {
 		p.mapped = (n + 1) * (sizeof(*kfds) + 2 * sizeof(*socks));
 		p.kfds = mmap(NULL, p.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
@@ -320,7 +363,7 @@ int sl_ready_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
 	sl_deadline_init(&d, timeout);
 	if (sl_offer_due())
 		sl_offer_pump();
-	rc = poll_set(&p, &d, mask);
+	rc = cancellable(&p, &d, mask);
 	if (p.mapped)
 		munmap(p.kfds, p.mapped);
 	return rc;

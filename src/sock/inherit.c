@@ -313,7 +313,7 @@ static void closed_ones(int up)
 
 /*
  * Other threads end with the exec. None may be in the middle of a change then: the new program, or another process,
- * goes on with what it leaves.
+ * goes on with what it leaves. No section: a signal that was put off would be lost, with the others blocked.
  */
 static void lock_all(void)
 {
@@ -323,10 +323,10 @@ static void lock_all(void)
 	for (i = 0; (s = sl_pool_at(i)); i++) {
 		if (!atomic_load(&s->refs) || !s->stat || (!s->side->shared && !sl_sock_attached(s)))
 			continue;
-		if (sl_lock(&s->rx_lock))
+		if (sl_lock_keep(&s->rx_lock))
 			continue;
-		if (sl_lock(&s->tx_lock))
-			sl_unlock(&s->rx_lock);
+		if (sl_lock_keep(&s->tx_lock))
+			sl_unlock_kept(&s->rx_lock);
 		else
 			s->locked = true;
 	}
@@ -341,8 +341,8 @@ static void unlock_all(void)
 		if (!s->locked)
 			continue;
 		s->locked = false;
-		sl_unlock(&s->tx_lock);
-		sl_unlock(&s->rx_lock);
+		sl_unlock_kept(&s->tx_lock);
+		sl_unlock_kept(&s->rx_lock);
 	}
 }
 

@@ -173,10 +173,11 @@ int sl_sock_relay(struct sl_sock *s);
 
 /*
  * wait.c: 0 look again; -errno of the wait (EINTR, EAGAIN for a timeout). @until: zero at first; when SO_SNDTIMEO,
- * which is for the whole call, is over.
+ * which is for the whole call, is over. @part: the call has moved bytes. Called in a section, which they leave to sleep;
+ * with the one reference that the call has.
  */
-int sl_wait_in(struct sl_sock *s, int fd);
-int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until);
+int sl_wait_in(struct sl_sock *s, int fd, bool part);
+int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until, bool part);
 
 /* events.c: the kernel reported an error of the connection; no locks held */
 void sl_sock_error(struct sl_sock *s, int err);

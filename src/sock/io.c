@@ -207,9 +207,24 @@ static ssize_t keep_errno(ssize_t n, int saved)
 	return n;
 }
 
-static void awake(void *s)
+/* A call in the kernel: what is to be taken back, with the call's reference, if it is left in the middle. */
+struct native {
+	struct sl_pause pause;
+	struct sl_sock *s;
+	bool tx;
+};
+
+static void sock_gone(void *arg)
 {
-	(void)sl_sock_native_awake(s);
+	sl_sock_put(((struct native *)arg)->s);
+}
+
+static void peek_gone(void *arg)
+{
+	struct native *c = arg;
+
+	(void)sl_sock_native_awake(c->s);
+	sl_sock_put(c->s);
 }
 
 /*
@@ -218,23 +233,72 @@ static void awake(void *s)
  */
 static ssize_t wait_politely(struct sl_sock *s, int fd, int flags)
 {
+	struct native c = {.s = s};
 	int saved = errno;
+	bool counted;
 	ssize_t n;
 	char byte;
 
-	if (flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE) || !sl_sock_native_sleep(s))
+	if (flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE))
 		return 0;
-	pthread_cleanup_push(awake, s);
+	sl_sect_enter();
+	counted = sl_sock_native_sleep(s);
+	if (!counted) {
+		sl_sect_leave();
+		return 0;
+	}
+	pthread_cleanup_push(sl_frame_cancelled, NULL);
+	sl_sect_pause(&c.pause, peek_gone, &c);
 	n = keep_errno(sl_real.recv(fd, &byte, 1, MSG_PEEK), saved);
-	pthread_cleanup_pop(1);
+	sl_sect_resume(&c.pause);
+	pthread_cleanup_pop(0);
+	(void)sl_sock_native_awake(s);
+	sl_sect_leave();
 	sl_attach_try(s, fd);
 	return n < 0 ? n : 0;
+}
+
+static void native_gone(void *arg)
+{
+	struct native *c = arg;
+
+	native_end(c->s, c->tx, 0);
+	sl_sock_put(c->s);
+}
+
+static ssize_t in_kernel(struct native *c, int fd, struct msghdr *m, int flags)
+{
+	int saved = errno;
+	ssize_t n;
+
+	sl_sect_pause(&c->pause, native_gone, c);
+	n = keep_errno(c->tx ? real_send(fd, m, flags) : real_recv(fd, m, flags), saved);
+	sl_sect_resume(&c->pause);
+	return n;
+}
+
+static __attribute__((noinline)) ssize_t cancellable(struct native *c, int fd, struct msghdr *m,
+						     int flags)
+{
+	ssize_t n;
+
+	pthread_cleanup_push(sl_frame_cancelled, NULL);
+	n = in_kernel(c, fd, m, flags);
+	pthread_cleanup_pop(0);
+	return n;
+}
+
+/* The kernel's call; native_begin() has been called. Who is alone is not cancelled: then without libc's own note of it. */
+static ssize_t native_call(struct native *c, int fd, struct msghdr *m, int flags)
+{
+	return sl_likely(__libc_single_threaded) ? in_kernel(c, fd, m, flags) :
+						   cancellable(c, fd, m, flags);
 }
 
 /* Return: as recvmsg, or -ERESTART: attached meanwhile. */
 static ssize_t recv_native(struct sl_sock *s, int fd, struct msghdr *m, int flags)
 {
-	int saved = errno;
+	struct native c = {.s = s};
 	ssize_t n;
 
 	if (sl_unlikely(atomic_load_explicit(&s->offer, memory_order_relaxed) == SL_OFFER_PAIRED)) {
@@ -244,10 +308,14 @@ static ssize_t recv_native(struct sl_sock *s, int fd, struct msghdr *m, int flag
 		if (n < 0)
 			return n;
 	}
-	if (!native_begin(s, fd, false))
+	sl_sect_enter();
+	if (!native_begin(s, fd, false)) {
+		sl_sect_leave();
 		return -ERESTART;
-	n = keep_errno(real_recv(fd, m, flags), saved);
+	}
+	n = native_call(&c, fd, m, flags);
 	native_end(s, false, flags & (MSG_PEEK | MSG_OOB) ? 0 : n);
+	sl_sect_leave();
 	if (n == 0 && !(flags & MSG_PEEK) && iov_total(m))
 		s->side->kfin = 1;
 	return n;
@@ -255,13 +323,17 @@ static ssize_t recv_native(struct sl_sock *s, int fd, struct msghdr *m, int flag
 
 static ssize_t send_native(struct sl_sock *s, int fd, const struct msghdr *m, int flags)
 {
-	int saved = errno;
+	struct native c = {.s = s, .tx = true};
 	ssize_t n;
 
-	if (!native_begin(s, fd, true))
+	sl_sect_enter();
+	if (!native_begin(s, fd, true)) {
+		sl_sect_leave();
 		return -ERESTART;
-	n = keep_errno(real_send(fd, m, flags), saved);
+	}
+	n = native_call(&c, fd, (struct msghdr *)(uintptr_t)m, flags);
 	native_end(s, true, n);
+	sl_sect_leave();
 	s->native_full = n == -EAGAIN || (n > 0 && (size_t)n < iov_total(m));
 	return n;
 }
@@ -392,8 +464,9 @@ static ssize_t recv_rest(struct sl_sock *s, int fd, struct sl_sink *sink, size_t
  * A peek that waits for all: what is there already would wake a sleeper at once, so it is looked at each millisecond.
  * Return: 0 look again; -EINTR; -EAGAIN SO_RCVTIMEO is over.
  */
-static int wait_for_more(int fd, int *waited_ms)
+static int wait_for_more(struct sl_sock *s, int fd, int *waited_ms)
 {
+	struct native c = {.s = s};
 	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
 	struct timeval tv = {0};
 	socklen_t len = sizeof(tv);
@@ -403,12 +476,16 @@ static int wait_for_more(int fd, int *waited_ms)
 	if ((tv.tv_sec || tv.tv_usec) &&
 	    (*waited_ms)++ >= tv.tv_sec * 1000 + (tv.tv_usec + 999) / 1000)
 		return -EAGAIN;
-	rc = sl_real.poll(&p, 1, 1) < 0 ? -EINTR : 0;
+	pthread_cleanup_push(sl_frame_cancelled, NULL);
+	sl_sect_pause(&c.pause, sock_gone, &c);
+	rc = sl_sect_ran(&c.pause) || sl_real.poll(&p, 1, 1) < 0 ? -EINTR : 0;
+	sl_sect_resume(&c.pause);
+	pthread_cleanup_pop(0);
 	errno = saved;
 	return rc;
 }
 
-static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_t want, int flags)
+static ssize_t recv_on_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_t want, int flags)
 {
 	struct sl_sink whole = *sink;
 	int waited_ms = 0;
@@ -444,8 +521,8 @@ static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_
 				continue;
 			break;
 		}
-		n = sl_unlikely(got && (flags & MSG_PEEK)) ? wait_for_more(fd, &waited_ms) :
-							     sl_wait_in(s, fd);
+		n = sl_unlikely(got && (flags & MSG_PEEK)) ? wait_for_more(s, fd, &waited_ms) :
+							     sl_wait_in(s, fd, got > 0);
 		if (n < 0)
 			break;
 		fd = sl_still_fd(s, fd);
@@ -454,6 +531,17 @@ static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_
 		s->stat->rx.messages++;
 		return (ssize_t)got;
 	}
+	return n;
+}
+
+/* In a section: signal handlers run where it sleeps, and afterwards. */
+static ssize_t recv_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_t want, int flags)
+{
+	ssize_t n;
+
+	sl_sect_enter();
+	n = recv_on_lanes(s, fd, sink, want, flags);
+	sl_sect_leave();
 	return n;
 }
 
@@ -583,8 +671,8 @@ static ssize_t send_step(struct sl_sock *s, int fd, struct sl_src *src, size_t l
 }
 
 /* @sent: in and out. Return: 0 all done; -errno; -ERESTART: detached meanwhile. */
-static ssize_t send_lanes(struct sl_sock *s, int fd, struct sl_src *src, size_t len, int flags,
-			  size_t *sent)
+static ssize_t send_on_lanes(struct sl_sock *s, int fd, struct sl_src *src, size_t len, int flags,
+			     size_t *sent)
 {
 	uint64_t until = 0;
 	ssize_t n;
@@ -607,12 +695,23 @@ static ssize_t send_lanes(struct sl_sock *s, int fd, struct sl_src *src, size_t 
 				continue;
 			return n;
 		}
-		n = sl_wait_out(s, fd, len - *sent, &until);
+		n = sl_wait_out(s, fd, len - *sent, &until, *sent > 0);
 		if (n < 0)
 			return n;
 		fd = sl_still_fd(s, fd);
 	}
 	return 0;
+}
+
+static ssize_t send_lanes(struct sl_sock *s, int fd, struct sl_src *src, size_t len, int flags,
+			  size_t *sent)
+{
+	ssize_t n;
+
+	sl_sect_enter();
+	n = send_on_lanes(s, fd, src, len, flags, sent);
+	sl_sect_leave();
+	return n;
 }
 
 static ssize_t send_result(struct sl_sock *s, int fd, ssize_t rc, size_t sent, int flags)
@@ -635,9 +734,10 @@ static bool offering(struct sl_sock *s)
 	return state == SL_OFFER_OUT || state == SL_OFFER_PAIRED;
 }
 
-/* Return: 0 waited; 1 the socket does not block; -EINTR. */
-static ssize_t wait_kernel_room(struct sl_sock *s, int fd)
+/* Return: 0 waited; 1 the socket does not block; -EINTR. @sent: a part of the call's bytes. */
+static ssize_t wait_kernel_room(struct sl_sock *s, int fd, bool sent)
 {
+	struct native c = {.s = s};
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
 	int fl = sl_sys_fcntl(fd, F_GETFL, 0), saved = errno, rc;
 
@@ -646,21 +746,24 @@ static ssize_t wait_kernel_room(struct sl_sock *s, int fd)
 		return 1;
 	if (sl_sock_attached(s))
 		return 0;
-	rc = sl_real.poll(&p, 1, -1);
-	if (rc < 0) {
-		rc = -errno;
-		errno = saved;
-		return rc;
-	}
-	sl_attach_try(s, fd);
-	return 0;
+	pthread_cleanup_push(sl_frame_cancelled, NULL);
+	sl_sect_pause(&c.pause, sock_gone, &c);
+	rc = sl_real.poll(&p, 1, -1) < 0 ? -errno : 0;
+	sl_sect_resume(&c.pause);
+	pthread_cleanup_pop(0);
+	errno = saved;
+	if (rc == -EINTR && !sent && sl_sect_ran(&c.pause) && !sl_sect_ran_hard(&c.pause))
+		rc = 0;
+	if (rc == 0)
+		sl_attach_try(s, fd);
+	return rc;
 }
 
 /*
  * A piece of what is left, for a native call. @cut: it was cut short by the kernel, that is by a signal, a timeout or
  * want of room where nobody waits: the program's call ends here.
  */
-static ssize_t send_rest(struct sl_sock *s, int fd, struct sl_src *src, int flags, bool *cut)
+static ssize_t send_rest(struct sl_sock *s, int fd, struct sl_src *src, int flags, bool sent, bool *cut)
 {
 	struct iovec tmp[SL_IOV_REST];
 	struct msghdr rest = {.msg_iov = tmp};
@@ -670,7 +773,7 @@ static ssize_t send_rest(struct sl_sock *s, int fd, struct sl_src *src, int flag
 
 	if (paired) {
 		/* Wait outside of the call, as wait_politely() does. */
-		n = wait_kernel_room(s, fd);
+		n = wait_kernel_room(s, fd, sent);
 		if (n < 0)
 			return n;
 		paired = n == 0;
@@ -718,7 +821,7 @@ ssize_t sl_sock_send(struct sl_sock *s, int fd, const struct msghdr *m, int flag
 		n = send_lanes(s, fd, &src, want, flags, &sent);
 		if (sl_likely(n != -ERESTART))
 			break;
-		n = send_rest(s, fd, &src, flags, &cut);
+		n = send_rest(s, fd, &src, flags, sent > 0, &cut);
 		if (n == -ERESTART)
 			continue;
 		if (n < 0)

@@ -2,12 +2,12 @@
 /*
  * wait.c - one thread waits for one socket: spin, arm, look again, sleep
  *
- * The sleep is a real recv(fd, one byte, MSG_PEEK): it wakes for a bell, for data, for FIN and for errors, takes
- * nothing, and is interrupted, restarted (SA_RESTART), timed out (SO_RCVTIMEO) and cancelled exactly
- * as the recv() that it stands for. For that the queue must be empty first: bells are drained before. A
- * drained bell may have been meant for another sleeper too, so nobody drains while others sleep on
- * this socket (rx.sleepers); they will wake, as their bell is still there. Epoll instances that wait on
- * it in other threads are kicked instead (sl_sock_hooks.kick).
+ * The sleep is a real recv(fd, one byte, MSG_PEEK): it wakes for a bell, for data, for FIN and for
+ * errors, takes nothing, and is interrupted, restarted (SA_RESTART), timed out (SO_RCVTIMEO) and
+ * cancelled exactly as the recv() that it stands for. For that the queue must be empty first: bells
+ * are drained before. A drained bell may have been meant for another sleeper too, so nobody drains
+ * while others sleep on this socket (rx.sleepers); they will wake, as their bell is still there.
+ * Epoll instances that wait on it in other threads are kicked instead (sl_sock_hooks.kick).
  */
 #include <poll.h>
 #include <pthread.h>
@@ -38,7 +38,8 @@ static bool in_ready(struct sl_sock *s, int fd)
 {
 	struct sl_side_shm *sd = s->side;
 
-	if (sl_rx_hint(&s->link) || sl_tx_closed(&s->link) || sd->kfin || sd->err || sd->rx.fin || sd->dead)
+	if (sl_rx_hint(&s->link) || sl_tx_closed(&s->link) || sd->kfin || sd->err || sd->rx.fin ||
+	    sd->dead)
 		return true;
 	if (sl_rx_memory(&s->link))
 		return false;
@@ -53,8 +54,8 @@ static bool in_ready(struct sl_sock *s, int fd)
 static bool quiet_kernel(struct sl_sock *s, int fd, bool ends, bool *kick)
 {
 	uint64_t before = s->side->rx.krcvd;
-	int rc = ends ? sl_rx_hush(&s->link, fd, sl_may_drain(s)) :
-			sl_rx_kernel(&s->link, fd, sl_may_drain(s));
+	int rc = ends ? sl_rx_hush(&s->link, fd, sl_may_drain(s))
+		      : sl_rx_kernel(&s->link, fd, sl_may_drain(s));
 
 	if (s->side->rx.krcvd != before && !__libc_single_threaded)
 		*kick = true;
@@ -86,7 +87,8 @@ bool sl_look_kernel(struct sl_sock *s, int fd)
 	how = sl_rx_take(s);
 	if (!how)
 		return false;
-	/* One call says whether there is an end or an error. Bells may lie there until they are many. */
+	/* One call says whether there is an end or an error. Bells may lie there until they are
+	 * many. */
 	if (sl_rx_bells(&s->link) >= BELLS_MANY ||
 	    (sl_sys_poll_now(fd, POLLRDHUP) & (POLLRDHUP | POLLHUP | POLLERR)))
 		(void)quiet_kernel(s, fd, false, &kicked);
@@ -97,9 +99,8 @@ bool sl_look_kernel(struct sl_sock *s, int fd)
 	return found;
 }
 
-static void sleeper_gone(void *arg)
+static void sleeper_gone(struct sl_sock *s)
 {
-	struct sl_sock *s = arg;
 	int how = sl_rx_take(s);
 
 	if (!how)
@@ -108,19 +109,8 @@ static void sleeper_gone(void *arg)
 	sl_rx_release(s, how);
 }
 
-/* The thread is gone, too. */
-static void sleeper_cancelled(void *arg)
+static void waiter_gone(struct sl_sock *s)
 {
-	struct sl_sock *s = arg;
-
-	sleeper_gone(s);
-	if (atomic_load(&s->orphan) && !s->side->rx.sleepers)
-		(void)sl_orphan_end(s);
-}
-
-static void waiter_gone(void *arg)
-{
-	struct sl_sock *s = arg;
 	int how = sl_tx_take(s);
 
 	if (!how)
@@ -129,20 +119,102 @@ static void waiter_gone(void *arg)
 	sl_tx_release(s, how);
 }
 
-/* The native sleep. Return: 0 look again; -EINTR; -EAGAIN the socket's own timeout. */
-static int sleep_on(struct sl_sock *s, int fd)
+/* One call's sleep: what is to be taken back if it is left in the middle. */
+struct asleep {
+	struct sl_pause pause;
+	struct sl_sock *s;
+	int ep;		      /* an epoll instance for the time of the sleep, or -1 */
+	bool sleeper, waiter; /* counted as such */
+	bool part;	      /* the call has moved bytes: a signal ends it */
+	bool timeout;	      /* it ends by time, too: a signal ends it */
+};
+
+static void asleep_over(struct asleep *z)
 {
-	volatile int err = 0;
-	int saved = errno;
-	ssize_t n;
+	if (z->ep >= 0)
+		sl_sys_close(z->ep);
+	if (z->waiter)
+		waiter_gone(z->s);
+	if (z->sleeper)
+		sleeper_gone(z->s);
+	z->ep = -1;
+	z->sleeper = z->waiter = false;
+}
+
+/* The thread is gone, or is somewhere else, and so is the reference that the call had. */
+static void asleep_gone(void *arg)
+{
+	struct asleep *z = arg;
+	struct sl_sock *s = z->s;
+
+	asleep_over(z);
+	if (atomic_load(&s->orphan) && !s->side->rx.sleepers)
+		(void)sl_orphan_end(s);
+	sl_sock_put(s);
+}
+
+/* Has a signal handler run that ends the call? As Linux: where it has SA_RESTART, too, if there is
+ * something to tell. */
+static bool call_ends(const struct asleep *z)
+{
+	return sl_sect_ran_hard(&z->pause) || (sl_sect_ran(&z->pause) && (z->part || z->timeout));
+}
+
+/*
+ * EINTR of a system call that is never restarted, standing for one that is: also where no handler
+ * has run. A signal that is ignored after all interrupts such a call.
+ */
+static int interrupted(const struct asleep *z)
+{
+	return call_ends(z) ? -EINTR : 0;
+}
+
+static ssize_t peek(int fd, bool wait)
+{
 	char byte;
 
-	pthread_cleanup_push(sleeper_cancelled, s);
-	n = sl_real.recv(fd, &byte, 1, MSG_PEEK);
-	if (n < 0) {
+	return sl_real.recv(fd, &byte, 1, MSG_PEEK | (wait ? 0 : MSG_DONTWAIT));
+}
+
+/* recv() is restarted after a handler with SA_RESTART; poll() never is. Return: as peek(), errno
+ * set. */
+static ssize_t poll_in(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN | POLLRDHUP};
+	struct timeval tv = {0};
+	socklen_t len = sizeof(tv);
+	int rc, ms = -1;
+
+	if (sl_sys_getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len) == 0 &&
+	    (tv.tv_sec || tv.tv_usec))
+		ms = (int)sl_min_u64((uint64_t)tv.tv_sec * 1000 +
+					     ((uint64_t)tv.tv_usec + 999) / 1000,
+				     INT32_MAX);
+	rc = sl_real.poll(&p, 1, ms);
+	if (rc == 0)
+		errno = EAGAIN;
+	if (rc <= 0)
+		return -1;
+	return p.revents == POLLIN ? 1 : peek(fd, false);
+}
+
+/* The native sleep. Return: 0 look again; -EINTR; -EAGAIN the socket's own timeout. */
+static int sleep_on(struct asleep *z, int fd)
+{
+	struct sl_sock *s = z->s;
+	volatile ssize_t n = -1;
+	volatile int err = 0;
+	int saved = errno;
+
+	pthread_cleanup_push(sl_frame_cancelled, NULL);
+	sl_sect_pause(&z->pause, asleep_gone, z);
+	errno = EINTR;
+	if (!call_ends(z))
+		n = z->part ? poll_in(fd) : peek(fd, true);
+	if (n < 0)
 		err = errno;
-		errno = saved;
-	}
+	errno = saved;
+	sl_sect_resume(&z->pause);
 	pthread_cleanup_pop(0);
 	if (n == 0)
 		s->side->kfin = 1;
@@ -150,39 +222,45 @@ static int sleep_on(struct sl_sock *s, int fd)
 		sl_sock_error(s, err);
 		err = 0;
 	}
-	sleeper_gone(s);
+	asleep_over(z);
 	return -err;
 }
 
-/* Bytes lie in the queue that may not be taken yet, or are another sleeper's: wait for a new edge. */
-static int sleep_edge(struct sl_sock *s, int fd, int timeout_ms, bool (*ready)(struct sl_sock *))
+/* Bytes lie in the queue that may not be taken yet, or are another sleeper's: wait for a new edge.
+ */
+static int sleep_edge(struct asleep *z, int fd, int timeout_ms, bool (*ready)(struct sl_sock *))
 {
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET}, got;
 	int ep = (int)sl_sys(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0);
-	int rc, saved = errno;
+	int rc = 0, saved = errno;
 
+	z->ep = ep;
 	if (ep < 0 || sl_sys6(SYS_epoll_ctl, ep, EPOLL_CTL_ADD, fd, (long)&ev, 0, 0) < 0) {
-		if (ep >= 0)
-			sl_sys_close(ep);
 		sl_sys_yield();
-		sleeper_gone(s);
+		asleep_over(z);
 		return 0;
 	}
 	/* The first event tells of what is there already. */
 	(void)sl_sys6(SYS_epoll_wait, ep, (long)&got, 1, 0, 0, 0);
-	rc = 0;
-	if (!ready || !ready(s)) {
+	if (ready && ready(z->s)) {
+		asleep_over(z);
+		return 0;
+	}
+	pthread_cleanup_push(sl_frame_cancelled, NULL);
+	sl_sect_pause(&z->pause, asleep_gone, z);
+	if (call_ends(z)) {
+		rc = -EINTR;
+	} else {
 		rc = sl_real.epoll_wait(ep, &got, 1, timeout_ms);
 		if (rc < 0)
-			rc = errno == EINTR ? -EINTR : 0;
-		else if (rc == 0)
-			rc = -EAGAIN;
+			rc = errno == EINTR ? interrupted(z) : 0;
 		else
-			rc = 0;
-		errno = saved;
+			rc = rc ? 0 : -EAGAIN;
 	}
-	sl_sys_close(ep);
-	sleeper_gone(s);
+	errno = saved;
+	sl_sect_resume(&z->pause);
+	pthread_cleanup_pop(0);
+	asleep_over(z);
 	return rc;
 }
 
@@ -192,12 +270,22 @@ static bool spin_in(struct sl_sock *s, struct sl_spinning *sp)
 	do {
 		if (sl_rx_hint(&s->link))
 			return true;
-	} while (sl_spin_on(sp));
+	} while (!sl_sect_due() && sl_spin_on(sp));
 	return false;
 }
 
-int sl_wait_in(struct sl_sock *s, int fd)
+static bool receive_timeout(int fd)
 {
+	struct timeval tv = {0};
+	socklen_t len = sizeof(tv);
+
+	return sl_sys_getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len) == 0 &&
+	       (tv.tv_sec || tv.tv_usec);
+}
+
+int sl_wait_in(struct sl_sock *s, int fd, bool part)
+{
+	struct asleep z = {.s = s, .ep = -1, .part = part};
 	bool ring = false, kicked = false, busy, ready, again;
 	struct sl_spinning sp;
 	int how, rc;
@@ -218,6 +306,7 @@ int sl_wait_in(struct sl_sock *s, int fd)
 	ready = rc < 0 || in_ready(s, fd);
 	if (!ready)
 		s->side->rx.sleepers++;
+	z.sleeper = !ready;
 	sl_rx_release(s, how);
 	if (ring)
 		sl_sock_ring(s, fd);
@@ -232,7 +321,9 @@ int sl_wait_in(struct sl_sock *s, int fd)
 	s->stat->rx.sleeps++;
 	sl_stat_page->wakeups++;
 	again = s->side->tx.state == SL_TX_BACK; /* nobody wakes us to send the rest */
-	rc = busy || again ? sleep_edge(s, fd, 10, NULL) : sleep_on(s, fd);
+	if (busy || again || sl_sect_due())
+		z.timeout = receive_timeout(fd);
+	rc = busy || again ? sleep_edge(&z, fd, 10, NULL) : sleep_on(&z, fd);
 	sl_spin_done(&sp, true);
 	return (busy || again) && rc == -EAGAIN ? 0 : rc;
 }
@@ -270,8 +361,8 @@ static int send_timeout_ms(int fd)
 }
 
 /*
- * What is left of SO_SNDTIMEO, which is for the whole call, @until being when it is over (0: not known yet).
- * Return: ms; -1 none is set; 0 it is over.
+ * What is left of SO_SNDTIMEO, which is for the whole call, @until being when it is over (0: not
+ * known yet). Return: ms; -1 none is set; 0 it is over.
  */
 static int send_time_left(int fd, uint64_t *until)
 {
@@ -292,21 +383,31 @@ static bool spin_out(struct sl_sock *s, struct sl_spinning *sp)
 	do {
 		if (out_ready(s))
 			return true;
-	} while (sl_spin_on(sp));
+	} while (!sl_sect_due() && sl_spin_on(sp));
 	return false;
 }
 
 /* The kernel lane is full. */
-static int wait_kernel_out(int fd, uint64_t *until)
+static int wait_kernel_out(struct asleep *z, int fd, uint64_t *until)
 {
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
-	int saved = errno, rc = sl_real.poll(&p, 1, send_time_left(fd, until));
+	int saved = errno, ms = send_time_left(fd, until), rc;
 
-	if (rc < 0)
-		rc = errno == EINTR ? -EINTR : 0;
-	else
-		rc = rc ? 0 : -EAGAIN;
+	z->timeout = ms >= 0;
+	pthread_cleanup_push(sl_frame_cancelled, NULL);
+	sl_sect_pause(&z->pause, asleep_gone, z);
+	if (call_ends(z)) {
+		rc = -EINTR;
+	} else {
+		rc = sl_real.poll(&p, 1, ms);
+		if (rc < 0)
+			rc = errno == EINTR ? interrupted(z) : 0;
+		else
+			rc = rc ? 0 : -EAGAIN;
+	}
 	errno = saved;
+	sl_sect_resume(&z->pause);
+	pthread_cleanup_pop(0);
 	return rc;
 }
 
@@ -328,37 +429,37 @@ static bool want_room(struct sl_sock *s, size_t need)
 	return !ready;
 }
 
-static int sleep_out(struct sl_sock *s, int fd, bool busy, uint64_t *until)
+static int sleep_out(struct asleep *z, int fd, bool busy, uint64_t *until)
 {
 	int timeout = send_time_left(fd, until), rc, ms = timeout;
+	struct sl_sock *s = z->s;
 
 	if (timeout == 0) {
-		waiter_gone(s);
-		sleeper_gone(s);
+		asleep_over(z);
 		return -EAGAIN;
 	}
+	z->timeout = timeout > 0;
 	s->stat->tx.sleeps++;
 	sl_stat_page->wakeups++;
-	pthread_cleanup_push(waiter_gone, s);
 	/*
-	 * Bytes from before the switch lie unread, and may fill the window: then the bell cannot come. Nobody
-	 * but the program may take them, so look again now and then.
+	 * Bytes from before the switch lie unread, and may fill the window: then the bell cannot
+	 * come. Nobody but the program may take them, so look again now and then.
 	 */
 	if (busy && (ms < 0 || ms > SL_UNCERTAIN_MS))
 		ms = SL_UNCERTAIN_MS;
-	rc = busy || timeout >= 0 ? sleep_edge(s, fd, ms, out_ready) : sleep_on(s, fd);
-	pthread_cleanup_pop(1);
+	rc = busy || timeout >= 0 ? sleep_edge(z, fd, ms, out_ready) : sleep_on(z, fd);
 	return rc == -EAGAIN && (timeout < 0 || ms != timeout) ? 0 : rc;
 }
 
-int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until)
+int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until, bool part)
 {
+	struct asleep z = {.s = s, .ep = -1, .part = part};
 	bool kicked = false, busy, ready;
 	struct sl_spinning sp;
 	int how, rc;
 
 	if (s->side->tx.state != SL_TX_MEM)
-		return wait_kernel_out(fd, until);
+		return wait_kernel_out(&z, fd, until);
 	if (spin_out(s, &sp)) {
 		s->stat->tx.spin_hits++;
 		sl_spin_done(&sp, false);
@@ -373,16 +474,18 @@ int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until)
 	ready = s->side->kfin || s->side->err;
 	if (!ready)
 		s->side->rx.sleepers++;
+	z.sleeper = !ready;
 	sl_rx_release(s, how);
 	if (kicked)
 		kick(s);
 	if (ready)
 		return 0;
 	if (!want_room(s, need)) {
-		sleeper_gone(s);
+		asleep_over(&z);
 		return 0;
 	}
-	rc = sleep_out(s, fd, busy, until);
+	z.waiter = true;
+	rc = sleep_out(&z, fd, busy, until);
 	sl_spin_done(&sp, true);
 	return rc;
 }

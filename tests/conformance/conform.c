@@ -28,6 +28,7 @@ static const struct group {
 	{"data", data_cases},	{"ends", end_cases},	   {"poll", poll_cases},
 	{"epoll", epoll_cases}, {"options", opt_cases},	   {"names", name_cases},
 	{"fds", fd_cases},	{"processes", proc_cases}, {"threads", thread_cases},
+	{"signals", signal_cases},
 };
 
 static const struct {

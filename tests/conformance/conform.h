@@ -140,7 +140,7 @@ struct conform_case {
 #define STEPS(...) ((const struct step[]){__VA_ARGS__, {A, END, 0, 0, 0, 0}})
 
 extern const struct conform_case data_cases[], end_cases[], poll_cases[], epoll_cases[],
-	opt_cases[], name_cases[], fd_cases[], proc_cases[], thread_cases[];
+	opt_cases[], name_cases[], fd_cases[], proc_cases[], thread_cases[], signal_cases[];
 
 /* --- record.c --- */
 
