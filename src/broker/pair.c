@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "brk.h"
 #include "common.h"
+#include "log.h"
 #include "seg.h"
 
 struct sl_brk_pair *sl_brk_pair_find(struct sl_brk *b, uint64_t id)
@@ -223,6 +224,9 @@ void sl_brk_pair(struct sl_brk *b, struct sl_brk_offer *first, struct sl_brk_off
 		sl_brk_pair_free(b, p);
 		why = SL_WHY_LIMIT_MEMORY;
 	}
+	if (why == SL_WHY_NONE && b->verbose)
+		sl_log("broker: paired clients %d and %d", (int)first->client->pid,
+		       (int)second->client->pid);
 	for (i = 0; i < 2; i++) {
 		if (why == SL_WHY_NONE)
 			send_paired(b, o[i]->client, p, i, o[i]->id);

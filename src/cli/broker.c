@@ -23,7 +23,7 @@ static const char help[] =
 	"  --system        serve all users, at " SL_BROKER_SYSTEM " (as root)\n"
 	"  --idle SECONDS  leave after so long without clients; 0: never\n"
 	"                  (default: 30 for a user's broker, never with --system)\n"
-	"  --verbose       say where it listens, and which clients it drops, and why\n"
+	"  --verbose       say where it listens, which clients it pairs, which it drops and why\n"
 	"  --help          print this\n"
 	"\n"
 	"environment:\n"
