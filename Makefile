@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# The front door; meson.build is the build. make, make demo, make test, make bench, make install.
+# The front door; meson.build is the build. make, make demo, make test, make test-suites, make bench, make install.
 
 PREFIX ?= /usr/local
 
@@ -22,6 +22,12 @@ test:
 	tools/setup build test
 	tests/run
 
+test-suites:
+	tools/setup build test suites
+	tests/suites/fetch
+	$(MAKE) all
+	tests/suites/run
+
 bench:
 	tools/setup build bench
 	$(MAKE) all
@@ -34,4 +40,4 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: all demo test bench install clean
+.PHONY: all demo test test-suites bench install clean

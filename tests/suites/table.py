@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+The suites: what others wrote, in a table.
+
+quick    run by tests/run, too: seconds, and packages of the group test alone
+lane     connections have to be seen in memory, or the comparison means nothing
+seconds  for one run in one mode
+user     who runs it where we are root
+"""
+import kinds
+
+
+class Suite:
+    def __init__(self, name, cases, quick=False, lane=True, seconds=300, user=None):
+        self.name = name
+        self.cases = cases # (place, under, only) -> {case: outcome}
+        self.quick = quick
+        self.lane = lane
+        self.seconds = seconds
+        self.user = user
+
+
+def python(module, resources="cpu,walltime,largefile,subprocess", leave="", **how):
+    return Suite(module, kinds.Python(module, resources, leave), **how)
+
+
+def perl(name, *args, **how):
+    return Suite(f"perl_{name}", kinds.Perl(*args), **how)
+
+
+def postgres(name, cases, **how):
+    return Suite(f"postgres_{name}", cases, seconds=600, user="postgres", **how)
+
+
+ALL = [
+    python("test_select", quick=True, lane=False),
+    python("test_poll", quick=True, lane=False),
+    python("test_epoll", quick=True),
+    python("test_selectors", quick=True, lane=False),
+    # VSOCK is of virtual machines: where there is one, nobody answers there.
+    python("test_socket", leave="VSOCK", quick=True),
+    python("test_socketserver", resources="network", quick=True),
+    python("test_asyncore", quick=True),
+    python("test_asynchat", quick=True),
+    # Without sockets, and it takes minutes.
+    python("test_asyncio", leave="test_tasks"),
+    python("test_ssl", quick=True),
+    python("test_httplib", quick=True),
+    python("test_httpservers", quick=True),
+    python("test_ftplib", quick=True),
+    python("test_smtplib", quick=True),
+    python("test_poplib", quick=True),
+    python("test_imaplib", quick=True),
+    python("test_nntplib", quick=True),
+    python("test_telnetlib", quick=True, lane=False),
+    python("test_urllib2_localnet", quick=True),
+    python("test_wsgiref", quick=True),
+    python("test_xmlrpc", quick=True),
+    python("test_docxmlrpc", quick=True),
+    python("test_logging", quick=True),
+    python("test_multiprocessing_fork"),
+    python("test_multiprocessing_forkserver"),
+    python("test_multiprocessing_spawn"),
+    python("test_multiprocessing_main_handling", lane=False),
+    Suite("perl_io", kinds.Perl("perl/dist/IO", "t/*.t", helpers=(
+        "perl/t/test.pl", "perl/t/charset_tools.pl")), lane=False),
+    perl("io_socket_ip", "perl/cpan/IO-Socket-IP", "t/*.t", lane=False),
+    perl("socket", "perl/cpan/Socket", "t/*.t", lane=False),
+    perl("libnet", "perl/cpan/libnet", "t/*.t"),
+    perl("http_tiny", "perl/cpan/HTTP-Tiny", "t/*.t", lane=False),
+    perl("io_socket_ssl", "libio-socket-ssl-perl", "t/*.t"),
+    perl("net_http", "libnet-http-perl", "t/*.t"),
+    perl("http_daemon", "libhttp-daemon-perl", "t/*.t"),
+    perl("libwww", "libwww-perl", "t/*.t", "t/*/*.t"),
+    postgres("pgbench", kinds.Pgbench(), quick=True),
+    postgres("regress", kinds.Regress("regress/pg_regress", "regress", "parallel_schedule")),
+    postgres("isolation", kinds.Regress("isolation/pg_isolation_regress", "isolation",
+                                        "isolation_schedule")),
+]
