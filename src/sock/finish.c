@@ -4,8 +4,12 @@
  *
  * What TCP does at close, in our terms: unread data means RST; else FIN behind everything that was sent. Bells
  * that lie unread in the kernel's queue are drained, or the kernel would send RST for them.
+ *
+ * An offer carries a copy of the socket. Until the broker has looked at it, and dropped it, the program's close is not
+ * the last one, and the peer would learn of it when the broker has time. So then the end is told here.
  */
 #include <string.h>
+#include <sys/ioctl.h>
 #include "internal.h"
 #include "sys.h"
 
@@ -60,19 +64,28 @@ static bool still_young(struct sl_sock *s)
 	       atomic_compare_exchange_strong(&s->offer, &state, SL_OFFER_NEVER);
 }
 
-static void finish(struct sl_sock *s, int fd, bool abort)
+/* Both locks held. Threads of ours in calls on it, and other processes, go on with it. */
+static bool alone(const struct sl_sock *s)
+{
+	return atomic_load(&s->side->holders) < 2 && !s->side->foreign && !s->rx_inflight &&
+	       !s->tx_inflight && !s->native_sleepers;
+}
+
+static bool finish(struct sl_sock *s, int fd, bool abort)
 {
 	struct sl_side_shm *side;
+	bool copied;
 	int how;
 
 	if (sl_likely(still_young(s)))
-		return;
+		return false;
 
-	sl_offer_withdraw(s);
+	copied = sl_offer_withdraw(s);
 	how = sl_both_take(s);
 	if (!how)
-		return;
+		return false;
 	side = s->side;
+	copied = copied && alone(s);
 	if (sl_sock_attached(s)) {
 		/*
 		 * Before we are counted off: from then on the other holder takes no shared lock, and we would
@@ -110,17 +123,33 @@ static void finish(struct sl_sock *s, int fd, bool abort)
 		sl_map_retire(side, SL_SIDE_LEN);
 	}
 	sl_both_release(s, how);
+	return copied;
 }
 
-void sl_sock_finish(struct sl_sock *s, int fd)
+bool sl_sock_finish(struct sl_sock *s, int fd)
 {
-	finish(s, fd, false);
+	return finish(s, fd, false);
+}
+
+void sl_sock_end_now(int fd)
+{
+	static const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	struct linger l = {0};
+	socklen_t len = sizeof(l);
+	int unread = 0;
+
+	(void)sl_sys_getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &len);
+	(void)sl_sys_ioctl(fd, FIONREAD, &unread);
+	if (unread > 0 || (l.l_onoff && !l.l_linger))
+		(void)sl_sys(SYS_connect, fd, &none, sizeof(none)); /* RST */
+	else if (!l.l_onoff) /* else close is to wait, which only the kernel's own does */
+		(void)sl_sys(SYS_shutdown, fd, SHUT_RDWR, 0);
 }
 
 void sl_sock_abort(struct sl_sock *s, int fd)
 {
 	if (sl_sock_attached(s))
-		finish(s, fd, true);
+		(void)finish(s, fd, true);
 }
 
 void sl_sock_exit(void)
@@ -133,8 +162,10 @@ void sl_sock_exit(void)
 		s = sl_sock_get(fd);
 		if (!s)
 			continue;
-		if (sl_sock_attached(s) || s->side != &s->own)
-			sl_sock_finish(s, fd);
+		if ((sl_sock_attached(s) || s->side != &s->own ||
+		     atomic_load(&s->offer) == SL_OFFER_OUT) &&
+		    sl_sock_finish(s, fd))
+			sl_sock_end_now(fd);
 		sl_sock_put(s);
 	}
 	while ((s = sl_pool_at(i++)))

@@ -136,12 +136,18 @@ static inline size_t sl_lowat(const struct sl_sock *s)
 	return sl_min_size((size_t)s->lowat, s->link.in.len / 4);
 }
 
-/* finish.c: orderly end of the lanes before a kernel close; no locks held */
-void sl_sock_finish(struct sl_sock *s, int fd);
+/*
+ * finish.c: orderly end of the lanes before a kernel close; no locks held. Return: true if the broker may have a
+ * copy of the socket, and nobody else: the kernel's close would end nothing before the broker has dropped it.
+ */
+bool sl_sock_finish(struct sl_sock *s, int fd);
+
+/* Do then what the kernel's close does, but for the number itself. No instance may watch @fd any more. */
+void sl_sock_end_now(int fd);
 
 /* offer.c */
 void sl_offer_out(struct sl_sock *s, int fd);
-void sl_offer_withdraw(struct sl_sock *s);
+bool sl_offer_withdraw(struct sl_sock *s); /* true: the broker may still have a copy of the socket */
 void sl_offer_gone(const struct sl_sock *s);
 bool sl_offer_stale(const struct sl_sock *s); /* offered to a broker that is gone */
 void sl_offer_fork_child(void);

@@ -303,7 +303,7 @@ static void drop_pair(struct sl_sock *s)
 	}
 }
 
-void sl_offer_withdraw(struct sl_sock *s)
+bool sl_offer_withdraw(struct sl_sock *s)
 {
 	int how = sl_both_take(s);
 	uint32_t was = atomic_exchange(&s->offer, SL_OFFER_NEVER);
@@ -322,6 +322,7 @@ void sl_offer_withdraw(struct sl_sock *s)
 		send_note(SL_MSG_GONE, 0, s->pair, s->pair_side);
 	}
 	s->offer_id = 0;
+	return was == SL_OFFER_OUT;
 }
 
 void sl_offer_gone(const struct sl_sock *s)

@@ -186,6 +186,7 @@ bool sl_orphan_end(struct sl_sock *s)
 
 int sl_sock_close(int fd)
 {
+	bool copied = false;
 	struct sl_sock *s;
 	uintptr_t old;
 
@@ -195,9 +196,12 @@ int sl_sock_close(int fd)
 	if (sl_likely(!s))
 		return 0;
 	if (atomic_load(&s->nfds) == 1 && !make_orphan(s, fd))
-		sl_sock_finish(s, fd);
+		copied = sl_sock_finish(s, fd);
 	old = sl_fdtab_swap(fd, 0);
 	drop_entry(old, fd);
+	/* With the number out of all instances: they would see it hang up. */
+	if (sl_unlikely(copied))
+		sl_sock_end_now(fd);
 	if (old == (uintptr_t)s && s->fd < 0 && atomic_load(&s->nfds) > 0) {
 		s->fd = other_fd(s, fd);
 		s->stat->fd = s->fd;

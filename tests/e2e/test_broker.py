@@ -1,5 +1,7 @@
 """A broker that dies, that is missing, or that is none."""
 import contextlib
+import os
+import signal
 import socket
 import threading
 import uuid
@@ -41,6 +43,41 @@ def test_killed(status, broker, echo_server, many, port, procs, under, scilan):
     status.wait(promoted, port, "the old and the new connections on the memory lane", 20)
     client.do("ping 100")
     late.do("ping 100")
+
+
+ENDS = """
+import socket, struct, sys
+how = sys.argv[1]
+a, b = socket.socket(), socket.socket()
+a.bind(("127.0.0.1", 0))
+a.listen()
+b.connect(a.getsockname())
+a, _ = a.accept()
+a.settimeout(5)
+b.send(b"x")
+if how == "linger":
+    b.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+if how == "unread":
+    a.send(b"y")
+b.close()
+try:
+    print(a.recv(1), a.recv(1))
+except ConnectionResetError:
+    print("reset")
+"""
+
+
+@pytest.mark.parametrize("how, seen", [("fin", "b'x' b''"), ("linger", "reset"), ("unread", "reset")])
+def test_stopped(procs, under, broker, scilan, environ, how, seen):
+    """A broker that does not look at an offer keeps nobody's connection open."""
+    procs.run([scilan, "run", "--", "true"])
+    pid = broker.pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        out = procs.run(under(["/usr/bin/python3", "-c", ENDS, how]))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert out.decode().strip() == seen
 
 
 @contextlib.contextmanager
