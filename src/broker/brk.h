@@ -5,7 +5,7 @@
  * How it works. One thread, one epoll instance: the listener, the signals, and one SOCK_SEQPACKET
  * socket a client. client.c receives and dispatches, out.c sends (a bounded queue a client, so a
  * slow one blocks nobody), offer.c matches offers, pair.c keeps live pairs, facts.c asks the kernel
- * about a socket, drop.c gets rid of descriptors that strangers passed.
+ * about a socket, bell.c keeps clients' bells, drop.c gets rid of descriptors that strangers passed.
  *
  * An offer is found by its (client, id), by its socket's cookie, and by its tuple. At most one
  * offer stands for a cookie and for a tuple: the newer one has just shown a connected socket, and a
@@ -61,6 +61,7 @@ struct sl_brk_user {
 	LIST_ENTRY(sl_brk_user) link;
 	uid_t uid;
 	unsigned clients, offers, ends; /* ends of live pairs */
+	unsigned bells;
 	_Atomic unsigned stuck;		/* closes under way (drop.c) */
 	_Atomic unsigned closing;	/* of these, inside close() */
 	bool banned;
@@ -113,6 +114,9 @@ struct sl_brk_client {
 	struct sl_mail_shm *mail; /* NULL before HELLO */
 	uint32_t mailed;	  /* our own count: the page is only written */
 	unsigned offer_count;
+	struct sl_tab_node by_serial;
+	uint64_t serial; /* 0: has none */
+	int *bells;	 /* SL_BELL_SLOTS eventfds, -1: none; NULL: none at all */
 	pid_t pid;
 	int fd;
 	bool dead;
@@ -128,9 +132,10 @@ struct sl_brk {
 	uint64_t now_ms, idle_ms; /* idle_ms 0: never */
 	uint64_t idle_from_ms, paused_until_ms;
 	uint64_t next_pair;
-	unsigned client_count, client_max, pair_count, pair_max;
+	uint64_t next_serial;
+	unsigned client_count, client_max, pair_count, pair_max, bell_count, bell_max;
 	struct sl_tab offer_by_id, offer_by_cookie, offer_by_tuple;
-	struct sl_tab pair_by_id, end_by_cookie;
+	struct sl_tab pair_by_id, end_by_cookie, client_by_serial;
 	LIST_HEAD(sl_brk_clients, sl_brk_client) clients, dying;
 	LIST_HEAD(sl_brk_users, sl_brk_user) users;
 	LIST_HEAD(sl_brk_pairs, sl_brk_pair) pairs;
@@ -201,6 +206,17 @@ void sl_brk_gone(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg 
 void sl_brk_holds_drop(struct sl_brk *b, struct sl_brk_client *c);
 void sl_brk_pair_free(struct sl_brk *b, struct sl_brk_pair *p);
 void sl_brk_grace_run(struct sl_brk *b);
+/* @c holds end @side of the pair, and @other the other one */
+bool sl_brk_pair_joins(struct sl_brk *b, uint64_t pair, unsigned side,
+		       const struct sl_brk_client *c, const struct sl_brk_client *other);
+
+/* bell.c */
+void sl_brk_bell_client(struct sl_brk *b, struct sl_brk_client *c); /* gives a serial */
+/* @fd is borrowed, or kept: then it is -1 afterwards */
+void sl_brk_bell(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m, int *fd);
+void sl_brk_ask(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m);
+int sl_brk_bell_fd(struct sl_brk *b, uint64_t number); /* -1: there is none */
+void sl_brk_bells_drop(struct sl_brk *b, struct sl_brk_client *c);
 
 /* drop.c */
 

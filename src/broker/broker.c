@@ -24,7 +24,7 @@ static uint64_t clock_ms(void)
 
 #define FILES_MAX (1u << 20) /* as fs.nr_open is by default */
 
-/* Descriptors are shared out beforehand: a quarter to clients, the rest to pairs of three. */
+/* Descriptors are shared out beforehand: a quarter to clients, an eighth to bells, the rest to pairs of three. */
 static void share_files(struct sl_brk *b, struct rlimit *old)
 {
 	struct rlimit rl = {.rlim_cur = 1024, .rlim_max = 1024};
@@ -42,14 +42,15 @@ static void share_files(struct sl_brk *b, struct rlimit *old)
 	files = rl.rlim_cur > FILES_MAX ? FILES_MAX : (unsigned)rl.rlim_cur;
 	files = files > 2 * SL_BRK_FILES_SPARE ? files - SL_BRK_FILES_SPARE : SL_BRK_FILES_SPARE;
 	b->client_max = files / 4 < SL_BRK_CLIENTS_MAX ? files / 4 : SL_BRK_CLIENTS_MAX;
-	b->pair_max = (files - b->client_max) / 3;
+	b->bell_max = files / 8;
+	b->pair_max = (files - b->client_max - b->bell_max) / 3;
 }
 
 static int tabs_init(struct sl_brk *b)
 {
 	struct sl_tab *tabs[] = {
 		&b->offer_by_id, &b->offer_by_cookie, &b->offer_by_tuple,
-		&b->pair_by_id,	 &b->end_by_cookie,
+		&b->pair_by_id,	 &b->end_by_cookie,   &b->client_by_serial,
 	};
 	size_t i;
 
@@ -67,6 +68,7 @@ static void tabs_fini(struct sl_brk *b)
 	sl_tab_fini(&b->offer_by_tuple);
 	sl_tab_fini(&b->pair_by_id);
 	sl_tab_fini(&b->end_by_cookie);
+	sl_tab_fini(&b->client_by_serial);
 }
 
 static int signals_init(struct sl_brk *b, sigset_t *old)
@@ -192,6 +194,7 @@ static void brk_init(struct sl_brk *b, const struct sl_broker_opts *opts)
 	b->idle_ms = (uint64_t)idle_s * 1000;
 	b->now_ms = b->idle_from_ms = clock_ms();
 	b->next_pair = 1;
+	b->next_serial = 1;
 	b->sigfd = -1;
 }
 

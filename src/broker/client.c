@@ -126,6 +126,7 @@ void sl_brk_reap(struct sl_brk *b)
 		LIST_REMOVE(c, link);
 		sl_brk_offers_drop(b, c);
 		sl_brk_holds_drop(b, c);
+		sl_brk_bells_drop(b, c);
 		(void)close(c->fd); /* leaves the epoll instance with it */
 		if (c->mail)
 			(void)munmap(c->mail, MAIL_LEN);
@@ -177,6 +178,8 @@ static void hello(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg
 		sl_brk_kill(b, c, "no memory for its mail page");
 		return;
 	}
+	sl_brk_bell_client(b, c);
+	welcome.id = c->serial;
 	/* The first message into an empty socket: it has room. */
 	if (sl_msg_send(c->fd, &welcome, &fd, 1))
 		sl_brk_kill(b, c, "cannot be welcomed");
@@ -213,7 +216,7 @@ static void with_fd(struct sl_brk *b, struct sl_brk_client *c, const struct sl_m
 		sl_brk_offer(b, c, m, fd);
 }
 
-static void dispatch(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m, int fd)
+static void dispatch(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m, int *fd)
 {
 	if (!c->mail != (m->type == SL_MSG_HELLO)) {
 		sl_brk_kill(b, c, c->mail ? "said HELLO twice" : "did not say HELLO");
@@ -225,13 +228,19 @@ static void dispatch(struct sl_brk *b, struct sl_brk_client *c, const struct sl_
 		break;
 	case SL_MSG_OFFER:
 	case SL_MSG_PROOF:
-		with_fd(b, c, m, fd);
+		with_fd(b, c, m, *fd);
 		break;
 	case SL_MSG_WITHDRAW:
 		sl_brk_withdraw(b, c, m);
 		break;
 	case SL_MSG_GONE:
 		sl_brk_gone(b, c, m);
+		break;
+	case SL_MSG_BELL:
+		sl_brk_bell(b, c, m, fd);
+		break;
+	case SL_MSG_ASK:
+		sl_brk_ask(b, c, m);
 		break;
 	default:
 		sl_brk_kill(b, c, "sent an unknown message");
@@ -252,7 +261,7 @@ static void receive(struct sl_brk *b, struct sl_brk_client *c)
 			sl_brk_kill(b, c, rc == -EPROTO ? "sent a malformed packet" : NULL);
 			return;
 		}
-		dispatch(b, c, &m, fds[0]);
+		dispatch(b, c, &m, &fds[0]);
 		for (i = 0; i < SL_MSG_FDS; i++)
 			sl_brk_drop_fd(c->user, fds[i]);
 		if (c->user->banned)

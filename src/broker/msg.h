@@ -14,11 +14,17 @@
  *     PROOF     id; fd: the TCP socket once more. An answer to PROVE.
  *     WITHDRAW  id: the offer is void (closed, demoted, forked).
  *     GONE      pair, side: this end has detached from the segment of that pair.
+ *     BELL      arg = slot, below SL_BELL_SLOTS; fd: an eventfd, non-blocking. From now on the bell
+ *               (serial << SL_BELL_SLOT_BITS | slot), until this client goes away.
+ *     ASK       id = a bell; pair, side: an end that this client holds, of a pair whose other
+ *               end is held by the bell's owner.
  *   broker -> client
- *     WELCOME   arg = SL_MSG_VERSION, fd: the mail page.
+ *     WELCOME   arg = SL_MSG_VERSION, fd: the mail page; id = the client's serial, 0: this broker
+ *               knows nothing of bells.
  *     PROVE     id: show that you still hold it.
  *     PAIRED    id, pair, side, arg = ring bytes; fds: segment, side page.
  *     REFUSED   id, arg = enum sl_reason. The offer is void.
+ *     BELL      id; arg = 1, fd: the eventfd; arg = 0: not to be had. The answer to ASK.
  *
  * Pairing: the end that offers second has just shown its socket; the end that offered first is
  * asked to PROVE, and its PROOF must show the socket with the same SO_COOKIE, connected, its
@@ -44,6 +50,8 @@
 #define SL_BROKER_USER	  "scilan-broker-%u" /* abstract, the user's effective uid */
 #define SL_OFFER_REATTACH 1u
 #define SL_MSG_FDS	  2
+#define SL_BELL_SLOT_BITS 6
+#define SL_BELL_SLOTS	  (1u << SL_BELL_SLOT_BITS)
 
 enum sl_msg_type {
 	SL_MSG_HELLO = 1,
@@ -55,6 +63,8 @@ enum sl_msg_type {
 	SL_MSG_REFUSED,
 	SL_MSG_WITHDRAW,
 	SL_MSG_GONE,
+	SL_MSG_BELL,
+	SL_MSG_ASK,
 };
 
 struct sl_msg {

@@ -3,7 +3,7 @@
  * out.c - messages to clients
  *
  * A message goes straight into the socket; only when that is full it waits in the client's queue
- * for EPOLLOUT. The queue holds messages without descriptors: those of a PAIRED are looked up when
+ * for EPOLLOUT. The queue holds messages without descriptors: those of a PAIRED or BELL are looked up when
  * it is sent, and a pair that has ended by then becomes a REFUSED.
  */
 #include <errno.h>
@@ -13,6 +13,7 @@
 static int put(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m)
 {
 	struct sl_msg refused = {.type = SL_MSG_REFUSED, .id = m->id, .arg = SL_WHY_FINISHED};
+	struct sl_msg none = {.type = SL_MSG_BELL, .id = m->id};
 	struct sl_brk_pair *p;
 	int fds[SL_MSG_FDS];
 	unsigned nfds = 0;
@@ -27,8 +28,17 @@ static int put(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m
 			m = &refused;
 		}
 	}
+	if (m->type == SL_MSG_BELL && m->arg) {
+		fds[0] = sl_brk_bell_fd(b, m->id);
+		if (fds[0] >= 0)
+			nfds++;
+		else
+			m = &none;
+	}
 	rc = sl_msg_send(c->fd, m, fds, nfds);
-	if (rc == -ETOOMANYREFS) { /* more descriptors in flight than this user may have */
+	if (rc == -ETOOMANYREFS && m->type == SL_MSG_BELL) {
+		rc = sl_msg_send(c->fd, &none, NULL, 0);
+	} else if (rc == -ETOOMANYREFS) { /* more descriptors in flight than this user may have */
 		struct sl_msg gone = {.type = SL_MSG_GONE, .pair = m->pair, .side = m->side};
 
 		refused.arg = SL_WHY_LIMIT_FILES;

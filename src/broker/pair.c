@@ -235,6 +235,14 @@ void sl_brk_pair(struct sl_brk *b, struct sl_brk_offer *first, struct sl_brk_off
 	}
 }
 
+bool sl_brk_pair_joins(struct sl_brk *b, uint64_t pair, unsigned side,
+		       const struct sl_brk_client *c, const struct sl_brk_client *other)
+{
+	struct sl_brk_pair *p = sl_brk_pair_find(b, pair);
+
+	return p && find_hold(&p->end[side], c) && find_hold(&p->end[1 - side], other);
+}
+
 void sl_brk_reattach(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m, int fd)
 {
 	struct sl_brk_end *e;

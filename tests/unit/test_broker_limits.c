@@ -4,9 +4,9 @@
 #include <time.h>
 #include "test_broker_util.h"
 
-#define FILES	192 /* of the broker: 64 spare, of the rest a quarter for clients */
+#define FILES	192 /* of the broker: 64 spare, of the rest a quarter for clients, an eighth for bells */
 #define CLIENTS 32
-#define PAIRS	32
+#define PAIRS	26
 
 static void with_few_files(void)
 {
