@@ -4,7 +4,7 @@
  * Covers: publish, arm, close on the words of one direction; two threads of the reading side that
  * share position and receive lock and may both sleep on the same word; bell 0 (a byte on the
  * socket: it wakes everyone who polls the socket, and stays until somebody takes it out) and a
- * bell of each thread's own; a thread that goes away for good, out of its sleep or after a record,
+ * bell of each thread's own, which the writer may not have: then it rings 0; a thread that goes away for good, out of its sleep or after a record,
  * and leaves the rest of the stream to the other one. Checked: records come once and in order, and
  * nobody sleeps for ever, or yields for ever (the progress labels).
  *
@@ -88,6 +88,7 @@ proctype writer()
 		:: old == EMPTY ->
 progress_write:		p++
 		:: ARMED(old) -> bell[old]++; p++
+		:: ARMED(old) -> bell[0]++; p++		/* it does not know that one */
 		:: old == CLOSED ->
 			word[p + 1] = EMPTY;
 			word[p] = END;

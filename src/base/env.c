@@ -14,6 +14,7 @@ struct sl_env sl_env = {
 	.spin_ns = SL_SPIN_DEF_NS,
 	.spin_auto = true,
 	.patch = true,
+	.bells = true,
 };
 
 static int parse_u64(const char *s, uint64_t *v, const char **end)
@@ -124,6 +125,8 @@ void sl_env_init(void)
 	sl_env.verbose = s && *s && strcmp(s, "0") != 0;
 	s = getenv("SCILAN_PATCH");
 	sl_env.patch = !s || strcmp(s, "0") != 0;
+	s = getenv("SCILAN_BELLS");
+	sl_env.bells = !s || strcmp(s, "0") != 0;
 	s = getenv("SCILAN_BROKER");
 	if (s)
 		strncpy(sl_env.broker, s, sizeof(sl_env.broker) - 1);

@@ -7,6 +7,7 @@
  *   SCILAN_PROMOTE  eager | auto | off | N   when a connection is offered (auto: 4 calls or 64 KiB)
  *   SCILAN_RING	   bytes of each ring, a power of two; suffixes K and M
  *   SCILAN_SPIN	   auto | microseconds      how long a waiter spins before it sleeps
+ *   SCILAN_BELLS	   0                        wake by bytes of TCP only
  *   SCILAN_VERBOSE  1                        one line at start, one for each promotion refused
  *   SCILAN_PATCH    0                        leave libc's code as it is
  *   SCILAN_CHAOS	   lanes[:SEED]             tests: leave and take the memory lane at random
@@ -28,6 +29,7 @@ struct sl_env {
 	size_t ring_len;	/* bytes; 0: the broker's default */
 	uint32_t spin_ns;	/* cap of a spin */
 	bool spin_auto;		/* adapt below the cap */
+	bool bells; /* those that are cheaper than a byte of TCP */
 	bool verbose;
 	bool patch; /* change libc's functions, so that its own calls come to us */
 	bool chaos_lanes;

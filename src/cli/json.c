@@ -32,8 +32,9 @@ static json_t *connection(const struct sl_view_prog *p, const struct sl_view_con
 
 static json_t *program(const struct sl_view_prog *p)
 {
-	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:s}", "program", p->name, "pid", (int)p->pid,
-			 "connections", number(p->conn_count), "wakeups", number(p->wakeups),
+	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:s}", "program", p->name, "pid",
+			 (int)p->pid, "connections", number(p->conn_count), "wakeups",
+			 number(p->wakeups), "vain_bells", number(p->vain_bells),
 			 "syscalls_avoided", number(p->syscalls_avoided), "reason",
 			 sl_reason_text(p->reason));
 }

@@ -3,12 +3,17 @@
 #include <errno.h>
 #include "link.h"
 
+bool (*sl_link_ring_other)(struct sl_link *l, uint32_t bell);
+
 void sl_link_init(struct sl_link *l, const struct sl_seg *seg, struct sl_side_shm *side,
 		  struct sl_stat_conn_shm *stat)
 {
 	l->seg = *seg;
 	l->side = side;
 	l->stat = stat;
+	l->bell.gen = 0;
+	l->bell.asked = 0;
+	l->bell.next_ns = 0;
 	sl_ring_init(&l->out, seg, seg->side);
 	sl_ring_init(&l->in, seg, 1 - seg->side);
 	sl_rx_set_hint(l);

@@ -27,6 +27,7 @@
  * L4 (who may ring). Bell 0 is a byte in the ringer's own sending direction, so it may be rung on the
  *     memory lane only. An end that leaves the memory lane with its sending direction first closes its
  *     receiving direction, and rings a writer that waits there, so that nobody waits for a bell from it.
+ *     Other bells (ARMED(b), sock/bell.h) can be rung always. They only come with a record.
  * L5 (giving back). An end whose socket goes to a program without this library leaves in the middle of what it
  *     has received (sl_link_give_back). It stores its position, closes its receiving direction, and rings the peer,
  *     which may be asleep for an answer that only the other program will give. The peer, at its next
@@ -63,9 +64,18 @@ struct sl_link {
 	 */
 	const struct sl_word_shm *_Atomic hint;
 	const struct sl_word_shm *_Atomic hint_new; /* the same behind what was counted (sl_sock_edge()) */
+	struct {
+		uint32_t gen;  /* of the broker that paired: which bells' numbers hold (sock/bell.h) */
+		uint32_t asked;
+		uint64_t pair; /* the broker's number of it */
+		uint64_t next_ns;
+	} bell;
 	bool chaos;
 	uint32_t rng;
 };
+
+/* Ring a bell other than 0. Return: false: it is not known here. NULL: none is. Set once, by sock/. */
+extern bool (*sl_link_ring_other)(struct sl_link *l, uint32_t bell);
 
 /** sl_link_init() - take an attached segment and this end's side page into use */
 void sl_link_init(struct sl_link *l, const struct sl_seg *seg, struct sl_side_shm *side,
@@ -88,7 +98,7 @@ int sl_tx_start(struct sl_link *l, int fd);
  */
 ssize_t sl_tx_send(struct sl_link *l, int fd, struct sl_src *src, size_t len, int flags);
 
-/** sl_tx_bell() - ring the peer, which sleeps or waits for room */
+/** sl_tx_bell() - ring the peer, which sleeps or waits for room: bell 0 */
 int sl_tx_bell(struct sl_link *l, int fd);
 
 /** sl_tx_end() - leave the memory lane with this direction, for good */
@@ -156,12 +166,13 @@ int sl_rx_hush(struct sl_link *l, int fd, bool drain);
 
 /**
  * sl_rx_arm() - before sleeping: ask to be rung for the next record
+ * @bell: by which bell, on the memory lane
  * @ring: set when the peer's writer is to be rung
  *
  * Look again for data after arming: what was published before is not rung for.
  * Return: 0 armed, or nothing to arm (the kernel wakes us); -EPROTO.
  */
-int sl_rx_arm(struct sl_link *l, bool *ring);
+int sl_rx_arm(struct sl_link *l, uint32_t bell, bool *ring);
 
 /** sl_rx_close() - take nothing more from the memory lane than what is there; L3, L4 */
 int sl_rx_close(struct sl_link *l, bool *ring);
@@ -216,6 +227,14 @@ static inline bool sl_rx_hint_new(struct sl_link *l)
 	const struct sl_word_shm *w = atomic_load_explicit(&l->hint_new, memory_order_relaxed);
 
 	return w && sl_word_is_record(sl_word_look(w));
+}
+
+/* The reader's end is armed. */
+static inline bool sl_rx_armed(struct sl_link *l)
+{
+	const struct sl_word_shm *w = atomic_load_explicit(&l->hint_new, memory_order_relaxed);
+
+	return w && (sl_word_look(w) & SL_STATE_MASK) == SL_ARMED;
 }
 
 /* --- both; rx and tx lock --- */

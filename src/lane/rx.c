@@ -467,15 +467,19 @@ int sl_rx_hush(struct sl_link *l, int fd, bool drain)
 	return memory && !sl_rx_bells(l) ? 0 : sl_rx_kernel(l, fd, drain);
 }
 
-int sl_rx_arm(struct sl_link *l, bool *ring)
+int sl_rx_arm(struct sl_link *l, uint32_t bell, bool *ring)
 {
 	struct sl_rx_side *rx = &l->side->rx;
+	int rc;
 
 	if (rx->state == SL_RX_DONE)
 		return 0;
 	if (rx->state == SL_RX_CLOSING)
 		return sl_ring_scan(&l->in, &rx->ring) < 0 ? -EPROTO : 0;
-	return sl_ring_arm(&l->in, &rx->ring, 0, ring);
+	/* Before START the bell has to come behind what lies in the kernel's queue. */
+	rc = sl_ring_arm(&l->in, &rx->ring, rx->state == SL_RX_MEM ? bell : 0, ring);
+	sl_rx_set_hint(l);
+	return rc;
 }
 
 int sl_rx_close(struct sl_link *l, bool *ring)

@@ -176,6 +176,15 @@ int sl_tx_bell(struct sl_link *l, int fd)
 	return 0;
 }
 
+/* @owed: as the ring says it (SL_OWED). */
+static void ring_owed(struct sl_link *l, int fd, int owed)
+{
+	if (owed != SL_OWED(0) && sl_link_ring_other && sl_link_ring_other(l, (uint32_t)owed - 1))
+		l->stat->tx.bells++;
+	else
+		(void)sl_tx_bell(l, fd);
+}
+
 static ssize_t send_kernel(struct sl_link *l, int fd, struct sl_src *src, size_t len, int flags)
 {
 	struct iovec tmp[SL_IOV_REST];
@@ -274,7 +283,7 @@ static ssize_t send_memory(struct sl_link *l, int fd, struct sl_src *src, size_t
 	while (sent < len && l->side->tx.state == SL_TX_MEM) {
 		n = put_record(l, fd, src, len - sent, &ring);
 		if (ring) {
-			(void)sl_tx_bell(l, fd);
+			ring_owed(l, fd, ring);
 			ring = 0;
 		}
 		if (n <= 0)

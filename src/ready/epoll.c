@@ -8,6 +8,7 @@
  * nearly always be written to. That is how a sleeper is woken from within the process (kick).
  */
 #include <errno.h>
+#include "bell.h"
 #include "env.h"
 #include "hidden.h"
 #include "items.h"
@@ -58,6 +59,37 @@ void sl_ep_unwatch(struct sl_ep *ep)
 {
 	if (ep->broker_fd >= 0 && ep->broker_gen)
 		(void)raw_ctl(ep, EPOLL_CTL_DEL, ep->broker_fd, NULL);
+	sl_ep_unbell(ep);
+}
+
+int sl_ep_bell(struct sl_ep *ep)
+{
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = SL_TAG_BELL};
+
+	/* Not where another process may take the event, or somebody polls the instance. */
+	if (ep->forked || ep->inherited || ep->nested)
+		return -1;
+	if (sl_unlikely(!ep->bell1)) {
+		ep->bell1 = sl_bell_take() + 1;
+		if (ep->bell1 && raw_ctl(ep, EPOLL_CTL_ADD, sl_bell_fd(ep->bell1 - 1), &ev) < 0) {
+			sl_bell_give(ep->bell1 - 1);
+			ep->bell1 = 0;
+		}
+		if (!ep->bell1)
+			ep->bell1 = -1;
+	}
+	return ep->bell1 > 0 ? ep->bell1 - 1 : -1;
+}
+
+void sl_ep_unbell(struct sl_ep *ep)
+{
+	int slot = ep->bell1 - 1;
+
+	ep->bell1 = -1;
+	if (slot < 0)
+		return;
+	(void)raw_ctl(ep, EPOLL_CTL_DEL, sl_bell_fd(slot), NULL);
+	sl_bell_give(slot);
 }
 
 void sl_ready_epoll_created(int epfd)
@@ -422,6 +454,7 @@ void sl_ready_fork_child(void)
 
 	for (i = 0; (ep = sl_ep_at(i)); i++) {
 		sl_lock_reset(&ep->lock);
+		ep->bell1 = -1; /* the parent's */
 		ep->inherited = true;
 		ep->forked = true;
 		atomic_store(&ep->sleepers, 0);

@@ -8,6 +8,10 @@
  * bells, FIN, other descriptors, signals and the signal mask work as they always do. What was armed is cold: it costs
  * nothing until its bell makes it hot again.
  *
+ * The instance has a bell of its own (bell.h), which is one more descriptor in it. It wakes, and does not tell for
+ * whom. So few sockets are armed with it, those that were hot last (belled), and these are looked at when it was rung. The others are
+ * armed with bell 0, whose event names its socket.
+ *
  * Several threads in one instance: whoever leaves with events while others sleep arms what is hot first, so that
  * news of those sockets wakes one of the sleepers, as in Linux.
  */
@@ -84,7 +88,7 @@ static int scan_hot(struct sl_ep *ep, struct epoll_event *ev, int max)
 			it->idle = 0;
 			ep->last = s;
 		} else if (s && ++it->idle > IDLE_MAX && ep->nhot > MANY) {
-			sl_sock_arm(s, it->fd, it->want.events, false);
+			sl_sock_arm(s, it->fd, it->want.events, false, -1);
 			got = report(it, s);
 			if (got) {
 				ev[n].events = got;
@@ -145,6 +149,26 @@ static void kernel_event(struct sl_item *it, uint32_t events)
 	sl_item_heat(it);
 }
 
+/* The instance's bell was rung: for those that are not armed any more. Instance's lock held. */
+static void bell_event(struct sl_ep *ep)
+{
+	unsigned i = ep->nbelled;
+	bool vain = true;
+	struct sl_item *it;
+
+	while (i--) {
+		it = ep->belled[i];
+		if (!atomic_load(&it->promoted) || !it->sock)
+			sl_item_cool(it);
+		else if (!sl_sock_armed(it->sock)) {
+			sl_item_heat(it);
+			vain = false;
+		}
+	}
+	if (vain && sl_stat_page)
+		sl_stat_page->vain_bells++;
+}
+
 /*
  * Sort what the kernel returned: ours are noted, the program's own stay.
  * Return: events left in @ev.
@@ -162,6 +186,8 @@ static int sort_events(struct sl_ep *ep, struct epoll_event *ev, int n)
 			if (out != i)
 				ev[out] = ev[i];
 			out++;
+		} else if (ev[i].data.u64 == SL_TAG_BELL) {
+			bell_event(ep);
 		} else if (ev[i].data.u64 == SL_TAG_BROKER) {
 			pump = true;
 		} else {
@@ -224,16 +250,22 @@ static bool look_due(struct sl_ep *ep)
 	return due_at(ep, now);
 }
 
-bool sl_ep_arm_all(struct sl_ep *ep)
+/* Arm all that is hot, the first @belled of it with the bell. Instance's lock held. */
+static bool arm_all(struct sl_ep *ep, int bell, uint32_t belled)
 {
 	struct sl_item *it = ep->hot;
 	uint32_t left = ep->nhot;
 	bool uncertain = false;
 	struct sl_sock *s;
 
-	for (; left--; it = it->next_hot)
-		if ((s = it->sock) && atomic_load(&it->promoted) && !it->disabled)
-			uncertain |= sl_sock_arm(s, it->fd, it->want.events, false);
+	for (; left--; it = it->next_hot) {
+		it->with_bell = false;
+		if (!(s = it->sock) || !atomic_load(&it->promoted) || it->disabled)
+			continue;
+		it->with_bell = belled;
+		uncertain |= sl_sock_arm(s, it->fd, it->want.events, false, belled ? bell : -1);
+		belled -= belled != 0;
+	}
 	return uncertain;
 }
 
@@ -249,7 +281,7 @@ static void hand_over(struct sl_ep *ep)
 		return;
 	if (sl_lock(&ep->lock))
 		return;
-	(void)sl_ep_arm_all(ep);
+	(void)arm_all(ep, -1, 0);
 	left = ep->nhot;
 	for (it = ep->hot; left--; it = next) {
 		next = it->next_hot;
@@ -453,6 +485,29 @@ static int sleep_counted(struct sl_ep *ep, struct epoll_event *ev, int max, stru
 	return n;
 }
 
+/* With the bell, or as it was: those that it makes no room for any more become hot, to be armed anew. */
+static bool arm_to_sleep(struct sl_ep *ep)
+{
+	int bell = sl_ep_bell(ep);
+	uint32_t belled = bell < 0 ? 0 : (uint32_t)sl_min_u64(ep->nhot, SL_BELLED_MAX);
+
+	while (ep->nbelled + belled > SL_BELLED_MAX)
+		sl_item_heat(ep->belled[0]);
+	return arm_all(ep, bell, belled);
+}
+
+static void cool_all(struct sl_ep *ep)
+{
+	struct sl_item *it;
+
+	while ((it = ep->hot)) {
+		if (it->with_bell)
+			sl_item_bell(it);
+		else
+			sl_item_cool(it);
+	}
+}
+
 /* Arm everything hot, look again; asleep if that shows nothing. Return: events, 0 look again; -errno. */
 static int settle_down(struct sl_ep *ep, struct epoll_event *ev, int max,
 		       struct sl_deadline *d, const sigset_t *mask, uint32_t ran)
@@ -466,11 +521,10 @@ static int settle_down(struct sl_ep *ep, struct epoll_event *ev, int max,
 		return -EINTR;
 	}
 	if (ep->nhot) {
-		uncertain = sl_ep_arm_all(ep);
+		uncertain = arm_to_sleep(ep);
 		n = scan_hot(ep, ev, max);
 		if (n == 0 && !uncertain)
-			while (ep->hot)
-				sl_item_cool(ep->hot);
+			cool_all(ep);
 	}
 	if (n == 0)
 		atomic_fetch_add(&ep->sleepers, 1);

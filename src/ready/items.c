@@ -66,6 +66,7 @@ struct sl_ep *sl_ep_new(int epfd)
 
 void sl_ep_drop(struct sl_ep *ep)
 {
+	sl_ep_unbell(ep);
 	sl_items_drop_ep(ep);
 	ep->used = false;
 }
@@ -383,6 +384,29 @@ void sl_item_unlink_all(struct sl_sock *s, void (*fn)(struct sl_item *))
 
 /* --- hot list: circular, doubly linked; instance's lock held --- */
 
+static void unbell(struct sl_item *it)
+{
+	struct sl_ep *ep = it->ep;
+	unsigned i = 0;
+
+	it->belled = false;
+	while (i < ep->nbelled && ep->belled[i] != it)
+		i++;
+	if (i == ep->nbelled)
+		return;
+	ep->nbelled--;
+	memmove(ep->belled + i, ep->belled + i + 1, (ep->nbelled - i) * sizeof(it));
+}
+
+void sl_item_bell(struct sl_item *it)
+{
+	struct sl_ep *ep = it->ep;
+
+	sl_item_cool(it);
+	it->belled = true;
+	ep->belled[ep->nbelled++] = it;
+}
+
 void sl_item_heat(struct sl_item *it)
 {
 	struct sl_ep *ep = it->ep;
@@ -390,6 +414,9 @@ void sl_item_heat(struct sl_item *it)
 	it->idle = 0;
 	if (it->hot)
 		return;
+	if (it->belled)
+		unbell(it);
+	it->with_bell = false;
 	it->hot = true;
 	ep->nhot++;
 	if (!ep->hot) {
@@ -407,6 +434,8 @@ void sl_item_cool(struct sl_item *it)
 {
 	struct sl_ep *ep = it->ep;
 
+	if (it->belled)
+		unbell(it);
 	if (!it->hot)
 		return;
 	it->hot = false;

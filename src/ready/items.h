@@ -24,7 +24,9 @@
 
 #define SL_TAG_MAGIC  0xd15cull
 #define SL_TAG_BROKER ((SL_TAG_MAGIC << 48) | UINT32_MAX)
+#define SL_TAG_BELL   ((SL_TAG_MAGIC << 48) | (UINT32_MAX - 1))
 #define SL_ITEM_NONE  UINT32_MAX
+#define SL_BELLED_MAX 16
 
 struct sl_ep;
 
@@ -35,6 +37,8 @@ struct sl_item {
 	bool listed; /* in the list of its descriptor; kept there for the next registration when not used */
 	_Atomic bool promoted; /* the kernel's registration is ours */
 	bool hot;
+	bool belled; /* cold, and armed with the instance's bell, which does not say whom it is for */
+	bool with_bell; /* hot, and armed so */
 	bool disabled; /* EPOLLONESHOT has fired */
 	bool pending;  /* report readiness once, whatever the edges say (ADD, MOD) */
 	bool dormant;  /* the program has deleted it; the kernel's registration stays for the next ADD */
@@ -63,6 +67,9 @@ struct sl_ep {
 	_Atomic int32_t nfds;
 	struct sl_item *hot; /* circular */
 	uint32_t nhot;
+	int bell1; /* its slot + 1 (bell.h); 0: none yet; -1: none to be had */
+	unsigned nbelled;
+	struct sl_item *belled[SL_BELLED_MAX]; /* in the order in which they came */
 	int broker_fd;	     /* the broker connection that it watches */
 	uint32_t broker_gen;
 	uint64_t kernel_look; /* ticks */
@@ -118,12 +125,16 @@ void sl_item_unlink_all(struct sl_sock *s, void (*fn)(struct sl_item *));
 
 /* instance's lock held */
 void sl_item_heat(struct sl_item *it);
-void sl_item_cool(struct sl_item *it);
+void sl_item_cool(struct sl_item *it); /* off every list */
+/* hot so far: cold, but looked at when the instance's bell is rung. There is room. */
+void sl_item_bell(struct sl_item *it);
+
+/* epoll.c: the bell that its sleepers sleep on, too (bell.h); -1: none. Instance's lock held. */
+int sl_ep_bell(struct sl_ep *ep);
 
 /* epoll.c: the instance has something to report that the kernel does not know of: wake its sleepers */
 void sl_ep_kick(struct sl_ep *ep, struct sl_item *it);
-/* epwait.c: arm all hot items, make them cold; kick if one is ready. Instance's lock held. */
-bool sl_ep_arm_all(struct sl_ep *ep);
+void sl_ep_unbell(struct sl_ep *ep); /* give its bell back */
 void sl_ep_unwatch(struct sl_ep *ep); /* the broker's news are for others */
 /* for poll() on an instance */
 void sl_ep_polled(struct sl_ep *ep);

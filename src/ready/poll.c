@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "bell.h"
 #include "hidden.h"
 #include "items.h"
 #include "ready.h"
@@ -28,10 +29,11 @@ static __thread struct sl_spin place __attribute__((tls_model("initial-exec")));
 struct pollset {
 	struct pollfd *fds; /* the program's */
 	nfds_t n;
-	struct pollfd *kfds;	/* for the kernel; one more for the broker */
+	struct pollfd *kfds;	/* for the kernel; one more for this thread's bell, one for the broker */
 	struct sl_sock **socks; /* promoted ones, with a reference; else NULL */
 	struct sl_sock **natives; /* not promoted, slept on in the kernel, with a reference; else NULL */
 	nfds_t npromoted;
+	int bell; /* this thread's, where something was armed with it */
 	struct sl_sock *any;
 	size_t mapped; /* bytes, when not on the stack */
 	bool armed;
@@ -134,10 +136,16 @@ static nfds_t fill_kernel(struct pollset *p, bool for_sleep)
 		if (sl_sock_kernel_out(p->socks[i]))
 			p->kfds[i].events |= p->fds[i].events & POLLOUT;
 	}
-	p->kfds[p->n].fd = sl_hidden_get(SL_HIDDEN_BROKER);
+	if (!for_sleep)
+		return p->n;
+	p->kfds[p->n].fd = sl_bell_fd(p->bell);
 	p->kfds[p->n].events = POLLIN;
 	p->kfds[p->n].revents = 0;
-	return p->n + (for_sleep && p->kfds[p->n].fd >= 0 && sl_offer_waiting());
+	p->kfds[p->n + 1] = p->kfds[p->n];
+	p->kfds[p->n + 1].fd = sl_hidden_get(SL_HIDDEN_BROKER);
+	if (p->kfds[p->n + 1].fd >= 0 && sl_offer_waiting())
+		return p->n + 2;
+	return p->n + (p->bell >= 0);
 }
 
 static int kernel_now(struct pollset *p)
@@ -186,11 +194,12 @@ static bool arm(struct pollset *p, bool *uncertain)
 
 	sl_sect_enter();
 	*uncertain = false;
+	p->bell = p->npromoted ? sl_bell_mine() : -1;
 	for (i = 0; i < p->n; i++) {
 		p->natives[i] = NULL;
 		if (p->socks[i]) {
 			*uncertain |= sl_sock_arm(p->socks[i], p->fds[i].fd,
-						  (uint16_t)p->fds[i].events, true);
+						  (uint16_t)p->fds[i].events, true, p->bell);
 		} else if (p->fds[i].fd >= 0 && (s = sl_sock_get(p->fds[i].fd))) {
 			if (sl_sock_native_sleep(s)) {
 				p->natives[i] = s;
@@ -270,7 +279,9 @@ static int sleep_in_kernel(struct pollset *p, struct sl_deadline *d, const sigse
 		errno = saved;
 		return rc;
 	}
-	if (p->kfds[p->n].revents)
+	if (n > p->n && p->kfds[p->n].revents)
+		sl_bell_silence(p->bell);
+	if (n > p->n + 1 && p->kfds[p->n + 1].revents)
 		sl_offer_pump();
 	return rc;
 }
@@ -342,7 +353,7 @@ static int cancellable(struct pollset *p, struct sl_deadline *d, const sigset_t 
 int sl_ready_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
 		  const sigset_t *mask)
 {
-	struct pollfd kfds[ON_STACK + 1];
+	struct pollfd kfds[ON_STACK + 2];
 	struct sl_sock *socks[2 * ON_STACK];
 	struct pollset p = {
 		.fds = fds, .n = n, .kfds = kfds, .socks = socks, .natives = socks + ON_STACK};
@@ -351,15 +362,15 @@ int sl_ready_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
 
 	p.ran = sl_sect.ran;
 	if (n > ON_STACK) {
-		p.mapped = (n + 1) * (sizeof(*kfds) + 2 * sizeof(*socks));
+		p.mapped = (n + 2) * (sizeof(*kfds) + 2 * sizeof(*socks));
 		p.kfds = mmap(NULL, p.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 			      0);
 		if (p.kfds == MAP_FAILED)
 			return -ENOMEM;
-		p.socks = (struct sl_sock **)(void *)(p.kfds + n + 1);
+		p.socks = (struct sl_sock **)(void *)(p.kfds + n + 2);
 		p.natives = p.socks + n;
 	}
-	memset(p.kfds, 0, (n + 1) * sizeof(*kfds));
+	memset(p.kfds, 0, (n + 2) * sizeof(*kfds));
 	sl_deadline_init(&d, timeout);
 	if (sl_offer_due())
 		sl_offer_pump();

@@ -57,7 +57,8 @@ static int publish(const struct sl_ring *r, struct sl_ring_tx *tx, enum sl_rec_t
 	rc = sl_word_publish(sl_ring_word(r, tx->pos), sl_word_record(type, len), &bell);
 	if (rc < 0)
 		return rc;
-	*ring |= rc;
+	if (sl_unlikely(rc))
+		*ring = *ring && *ring != SL_OWED(bell) ? SL_OWED(0) : SL_OWED(bell);
 	tx->pos = next;
 	return 0;
 }

@@ -46,6 +46,7 @@
 #define SL_WANT		1ull
 #define SL_BACK		1ull
 #define SL_RING_RESERVE 256u
+#define SL_OWED(bell)	((int)(bell) + 1) /* what @ring of the writer's functions says; 0: none */
 #define SL_RING_CHUNK	(16u << 10) /* a larger send is cut, so that both sides copy at once */
 
 /* A process's view of a ring: private, from sl_ring_init(). */
@@ -86,7 +87,7 @@ void sl_ring_init(struct sl_ring *r, const struct sl_seg *seg, unsigned from);
 /**
  * sl_ring_reserve() - find room for one record of at most @want payload bytes
  * @data: where the payload goes
- * @ring: |= 1 when a bell is owed (a PAD record met a sleeper)
+ * @ring: SL_OWED(bell) when a bell is owed (a PAD record met a sleeper)
  *
  * Return: payload bytes available, 1 .. @want; 0 no room; -EPIPE the lane is closed; -EPROTO.
  */
@@ -95,7 +96,7 @@ ssize_t sl_ring_reserve(const struct sl_ring *r, struct sl_ring_tx *tx, size_t w
 
 /**
  * sl_ring_commit() - publish @len bytes at the place sl_ring_reserve() gave
- * @ring: |= 1 when a bell is owed
+ * @ring: SL_OWED(bell) when a bell is owed; two different ones make it bell 0, which wakes all
  *
  * Return: 0, -EPIPE or -EPROTO (nothing was published).
  */

@@ -64,7 +64,8 @@ struct sl_stat_hdr_shm {
 	char program[64]; /* NUL-terminated */
 	uint64_t wakeups;  /* kernel sleeps of the whole process */
 	uint64_t syscalls_avoided; /* socket calls answered without entering the kernel */
-	uint8_t reserved[384];
+	uint64_t vain_bells; /* times that a thread was woken by its bell and found nothing */
+	uint8_t reserved[376];
 };
 
 #endif

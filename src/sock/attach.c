@@ -94,11 +94,21 @@ void sl_lowat_one(const struct sl_sock *s, int fd)
 		set_lowat(fd, 1);
 }
 
+void sl_timeout_note(struct sl_sock *s, int fd)
+{
+	struct timeval tv = {0};
+	socklen_t len = sizeof(tv);
+
+	(void)sl_sys_getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len);
+	s->rcvtimeo = tv.tv_sec || tv.tv_usec;
+}
+
 static void note_options(struct sl_sock *s, int fd)
 {
 	s->nonblock = sl_sys_fcntl(fd, F_GETFL, 0) & O_NONBLOCK;
 	sl_lowat_note(s, fd);
 	sl_lowat_one(s, fd);
+	sl_timeout_note(s, fd);
 }
 
 static int tcp_option(int fd, int name)
@@ -185,6 +195,8 @@ static int attach_locked(struct sl_sock *s, int fd)
 	side->rdshut = old->rdshut;
 	note_identity(side, fd, s->pair_fd[0]);
 	sl_link_init(&s->link, &seg, side, s->stat);
+	s->link.bell.gen = s->offer_gen;
+	s->link.bell.pair = s->pair;
 	refused = sl_sock_hooks.attaching ? sl_sock_hooks.attaching(s) : 0;
 	if (refused < 0) {
 		sl_seg_detach(&seg);
@@ -218,6 +230,7 @@ void sl_sock_inherited(struct sl_sock *s, int fd)
 	s->stat->tx.lane = s->side->tx.state == SL_TX_MEM ? SL_STAT_MEMORY : SL_STAT_TCP;
 	s->stat->rx.lane = sl_rx_memory(&s->link) ? SL_STAT_MEMORY : SL_STAT_TCP;
 	s->nonblock = sl_sys_fcntl(fd, F_GETFL, 0) & O_NONBLOCK;
+	sl_timeout_note(s, fd);
 	sl_stat_addresses(s, fd);
 	sl_stat_reason(s, s->stat->tx.lane && s->stat->rx.lane ? SL_WHY_NONE : SL_WHY_PAIRED);
 	atomic_store(&s->offer, SL_OFFER_TAKEN);

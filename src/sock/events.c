@@ -8,6 +8,7 @@
  */
 #include <poll.h>
 #include <sys/epoll.h>
+#include "bell.h"
 #include "internal.h"
 #include "sys.h"
 
@@ -178,15 +179,16 @@ uint64_t sl_sock_edge(struct sl_sock *s)
 	return edge;
 }
 
-bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain)
+bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int slot)
 {
+	uint32_t bell = sl_bell_number(slot, s);
 	bool ring = false, uncertain = false;
 	int how = sl_rx_take(s);
 
 	if (!how)
 		return false;
 	if (sl_sock_attached(s)) {
-		(void)sl_rx_arm(&s->link, &ring);
+		(void)sl_rx_arm(&s->link, bell, &ring);
 		if (drain) {
 			(void)sl_rx_hush(&s->link, fd, sl_may_drain(s));
 			s->side->rx.sleepers++;

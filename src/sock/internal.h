@@ -120,6 +120,7 @@ void sl_chaos(struct sl_sock *s, int fd);
 /* attach.c: SO_RCVLOWAT as the kernel has it is noted; set to one, so that a bell wakes */
 void sl_lowat_note(struct sl_sock *s, int fd);
 void sl_lowat_one(const struct sl_sock *s, int fd);
+void sl_timeout_note(struct sl_sock *s, int fd); /* SO_RCVTIMEO */
 
 /* an exec has left us this promoted connection: enter a number for it, and go on with it */
 bool sl_sock_enter(struct sl_sock *s, int fd);

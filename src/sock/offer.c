@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "bell.h"
 #include "clock.h"
 #include "hidden.h"
 #include "internal.h"
@@ -36,6 +37,7 @@ static struct {
 	uint32_t gen; /* connections so far */
 	uint32_t ids;
 	uint32_t tick;
+	uint32_t serial; /* ours with this broker; 0: it knows no bells */
 	bool welcome;
 	uint64_t next_try;
 	enum sl_reason why;
@@ -119,6 +121,7 @@ static int connect_locked(void)
 	if (fd < 0)
 		return fd;
 	br.gen++;
+	br.serial = 0;
 	br.welcome = false;
 	br.mail_seen = 0;
 	if (sl_msg_send(fd, &hello, NULL, 0) < 0) {
@@ -136,6 +139,7 @@ static void disconnect_locked(void)
 	sl_hidden_close(SL_HIDDEN_BROKER);
 	atomic_store(&br.out, 0);
 	br.waiting = 0;
+	br.serial = 0;
 	br.gen++;
 }
 
@@ -381,9 +385,47 @@ static void welcome(const struct sl_msg *m, int fds[SL_MSG_FDS])
 		disconnect_locked();
 		return;
 	}
+	br.serial = m->id < UINT32_MAX >> SL_BELL_SLOT_BITS ? (uint32_t)m->id : 0;
 	p = fds[0] >= 0 ? mmap(NULL, 4096, PROT_READ, MAP_SHARED, fds[0], 0) : MAP_FAILED;
 	if (p != MAP_FAILED)
 		atomic_store(&br.mail, p);
+}
+
+uint64_t sl_offer_bell(unsigned slot, int fd)
+{
+	struct sl_msg m = {.type = SL_MSG_BELL, .arg = slot};
+	uint64_t key = 0;
+
+	if (sl_lock(&br.lock))
+		return 0;
+	if (broker_fd() >= 0 && br.serial && fd >= 0 && !sl_msg_send(broker_fd(), &m, &fd, 1))
+		key = (uint64_t)br.gen << 32 | br.serial << SL_BELL_SLOT_BITS | slot;
+	sl_unlock(&br.lock);
+	return key;
+}
+
+/* Lock held. */
+static void ask_for_bell(void)
+{
+	struct sl_msg m = {.type = SL_MSG_ASK};
+	struct sl_bell_want w;
+
+	if (!sl_bell_want_take(&w))
+		return;
+	m.id = w.number;
+	m.pair = w.pair;
+	m.side = w.side;
+	if (w.gen == br.gen && broker_fd() >= 0 && br.serial &&
+	    !sl_msg_send(broker_fd(), &m, NULL, 0))
+		atomic_fetch_add(&br.out, 1);
+}
+
+static void answered(void)
+{
+	uint32_t n = atomic_load(&br.out);
+
+	while (n && !atomic_compare_exchange_weak(&br.out, &n, n - 1))
+		;
 }
 
 /* One message. Return: 1 handled, *s to be attached if not NULL; 0 no more. Lock held. */
@@ -395,6 +437,7 @@ static int pump_one(struct sl_sock **attach)
 	unsigned i;
 
 	*attach = NULL;
+	ask_for_bell();
 	if (broker_fd() < 0)
 		return 0;
 	rc = sl_msg_recv(broker_fd(), &m, fds);
@@ -409,6 +452,11 @@ static int pump_one(struct sl_sock **attach)
 	if (m.type == SL_MSG_WELCOME) {
 		welcome(&m, fds);
 		br.mail_seen = 1;
+	} else if (m.type == SL_MSG_BELL) {
+		answered();
+		sl_bell_learn(br.gen, (uint32_t)m.id, m.arg ? fds[0] : -1);
+		if (m.arg)
+			fds[0] = -1;
 	} else {
 		s = waiting(m.id);
 		if (s) {
@@ -466,6 +514,8 @@ bool sl_offer_due(void)
 {
 	struct sl_mail_shm *mail;
 
+	if (sl_bell_wanted())
+		return true;
 	if (sl_likely(!atomic_load_explicit(&br.out, memory_order_relaxed)))
 		return sl_unlikely(br.waiting); /* a look without the lock: late is good enough */
 	mail = atomic_load_explicit(&br.mail, memory_order_acquire);
@@ -480,6 +530,7 @@ void sl_offer_fork_child(void)
 	sl_lock_reset(&br.lock);
 	disconnect_locked();
 	br.next_try = 0;
+	sl_bell_fork_child();
 }
 
 void sl_sock_credentials(void)

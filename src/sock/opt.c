@@ -114,6 +114,8 @@ int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const voi
 		sl_sock_refuse(s, fd, why);
 	if (level == SOL_SOCKET && name == SO_RCVLOWAT)
 		take_lowat(s, fd);
+	if (level == SOL_SOCKET && (name == SO_RCVTIMEO_OLD || name == SO_RCVTIMEO_NEW))
+		sl_timeout_note(s, fd);
 	return rc;
 }
 

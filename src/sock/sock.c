@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
+#include "bell.h"
 #include "hidden.h"
 #include "internal.h"
 #include "log.h"
@@ -16,6 +17,7 @@ void sl_sock_init(void)
 {
 	sl_fdtab_init();
 	sl_stat_init();
+	sl_bell_init();
 }
 
 /* The entry's own reference and the descriptor it stood for are gone. */

@@ -74,6 +74,7 @@ struct sl_sock {
 	bool nonblock;	      /* O_NONBLOCK, known while attached */
 	int nodelay, cork;    /* the program's TCP_NODELAY and TCP_CORK, kept by us while attached */
 	int lowat;	      /* and its SO_RCVLOWAT, > 0 */
+	bool rcvtimeo;	      /* it has SO_RCVTIMEO, known while attached */
 	bool connecting;
 	bool oob;     /* urgent data was used */
 	bool forking; /* fork has taken its locks */
@@ -273,6 +274,7 @@ uint64_t sl_sock_edge(struct sl_sock *s);
 /**
  * sl_sock_arm() - the caller is about to sleep in the kernel on @fd for @want
  * @drain: drop bells from the kernel's queue first, for level-triggered sleepers
+ * @slot: the bell that it sleeps on besides @fd (bell.h), or -1
  *
  * Afterwards look again (sl_sock_events) and, if that shows nothing, sleep for POLLIN | POLLRDHUP (and POLLOUT
  * where sl_sock_kernel_out() says so).
@@ -281,7 +283,7 @@ uint64_t sl_sock_edge(struct sl_sock *s);
  * the switch may lie unread in the kernel's queue and fill the window, so that no bell fits; or somebody else of this
  * end may leave the lane.
  */
-bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain);
+bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int slot);
 
 #define SL_UNCERTAIN_MS 10
 
@@ -312,6 +314,12 @@ static inline bool sl_sock_hint(struct sl_sock *s)
 static inline bool sl_sock_hint_new(struct sl_sock *s)
 {
 	return sl_rx_hint_new(&s->link);
+}
+
+/** sl_sock_armed() - nothing has come since it was armed, by whoever */
+static inline bool sl_sock_armed(struct sl_sock *s)
+{
+	return sl_rx_armed(&s->link);
 }
 
 /**

@@ -8,11 +8,14 @@
  * are drained before. A drained bell may have been meant for another sleeper too, so nobody drains
  * while others sleep on this socket (rx.sleepers); they will wake, as their bell is still there.
  * Epoll instances that wait on it in other threads are kicked instead (sl_sock_hooks.kick).
+ *
+ * Where the thread has a bell of its own (bell.h), the sleep is a ppoll of socket and bell. Not where SO_RCVTIMEO is set.
  */
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/time.h>
+#include "bell.h"
 #include "internal.h"
 #include "real.h"
 #include "spin.h"
@@ -226,6 +229,42 @@ static int sleep_on(struct asleep *z, int fd)
 	return -err;
 }
 
+/* The same by a bell of this thread's own. The ends are told as to poll(). */
+static int sleep_by_bell(struct asleep *z, int fd, int slot)
+{
+	struct pollfd p[2] = {{.fd = fd, .events = POLLIN | POLLRDHUP},
+			      {.fd = sl_bell_fd(slot), .events = POLLIN}};
+	volatile int rc = 0, n = 0;
+	int saved = errno;
+
+	pthread_cleanup_push(sl_frame_cancelled, NULL);
+	sl_sect_pause(&z->pause, asleep_gone, z);
+	if (call_ends(z)) {
+		rc = -EINTR;
+	} else {
+		n = sl_real.ppoll(p, 2, NULL, NULL);
+		if (n < 0 && errno == EINTR)
+			rc = interrupted(z);
+	}
+	errno = saved;
+	sl_sect_resume(&z->pause);
+	pthread_cleanup_pop(0);
+	if (n > 0 && p[1].revents) {
+		sl_bell_silence(slot);
+		sl_stat_page->vain_bells += !sl_rx_hint(&z->s->link);
+	}
+	if (n > 0 && sl_unlikely(p[0].revents & (POLLRDHUP | POLLHUP | POLLERR)))
+		sl_sock_kernel_event(z->s, fd, (uint32_t)p[0].revents);
+	asleep_over(z);
+	return rc;
+}
+
+/* This thread's bell, if it can sleep by it; -1. */
+static int bell_for(const struct sl_sock *s)
+{
+	return s->rcvtimeo || s->side->rx.state != SL_RX_MEM ? -1 : sl_bell_mine();
+}
+
 /* Bytes lie in the queue that may not be taken yet, or are another sleeper's: wait for a new edge.
  */
 static int sleep_edge(struct asleep *z, int fd, int timeout_ms, bool (*ready)(struct sl_sock *))
@@ -288,7 +327,8 @@ int sl_wait_in(struct sl_sock *s, int fd, bool part)
 	struct asleep z = {.s = s, .ep = -1, .part = part};
 	bool ring = false, kicked = false, busy, ready, again;
 	struct sl_spinning sp;
-	int how, rc;
+	uint32_t number;
+	int how, rc, slot;
 
 	if (spin_in(s, &sp)) {
 		s->stat->rx.spin_hits++;
@@ -298,10 +338,12 @@ int sl_wait_in(struct sl_sock *s, int fd, bool part)
 	s->stat->rx.spin_misses++;
 	if (sl_offer_due())
 		sl_offer_pump();
+	slot = bell_for(s);
+	number = sl_bell_number(slot, s);
 	how = sl_rx_take(s);
 	if (!how)
 		return -EAGAIN;
-	rc = sl_rx_arm(&s->link, &ring);
+	rc = sl_rx_arm(&s->link, number, &ring);
 	busy = rc == 0 && quiet_kernel(s, fd, true, &kicked);
 	ready = rc < 0 || in_ready(s, fd);
 	if (!ready)
@@ -323,7 +365,10 @@ int sl_wait_in(struct sl_sock *s, int fd, bool part)
 	again = s->side->tx.state == SL_TX_BACK; /* nobody wakes us to send the rest */
 	if (busy || again || sl_sect_due())
 		z.timeout = receive_timeout(fd);
-	rc = busy || again ? sleep_edge(&z, fd, 10, NULL) : sleep_on(&z, fd);
+	if (busy || again)
+		rc = sleep_edge(&z, fd, 10, NULL);
+	else
+		rc = number ? sleep_by_bell(&z, fd, slot) : sleep_on(&z, fd);
 	sl_spin_done(&sp, true);
 	return (busy || again) && rc == -EAGAIN ? 0 : rc;
 }

@@ -138,7 +138,7 @@ static void call(struct sl_link *l, struct input *in, unsigned what)
 		check(sl_rx_avail(l, fd[0], take(in, 2)), SIZE_MAX / 2);
 		break;
 	case 3:
-		check(sl_rx_arm(l, &ring), 0);
+		check(sl_rx_arm(l, 0, &ring), 0);
 		break;
 	case 4:
 		(void)sl_rx_kernel(l, fd[0], take(in, 1) & 1);

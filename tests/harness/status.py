@@ -23,6 +23,11 @@ class Status:
             self.seen[port] = found # for the message when a wait fails
         return found
 
+    def programs(self):
+        out = subprocess.run([self.scilan, "status", "--json"], env=self.environ, check=True,
+                             stdout=subprocess.PIPE, timeout=20).stdout
+        return json.loads(out)["programs"]
+
     def pairs(self, port):
         """
         {(client, server): {"client": set of directions on memory, "server": the same}} of the

@@ -286,7 +286,7 @@ static void all_calls(const char *name)
 	expect_one_of(name, "peek", victim_recv(5000, MSG_PEEK));
 	expect_one_of(name, "recv", victim_recv(3, 0));
 	expect_one_of(name, "recv", victim_recv(100000, 0));
-	expect_one_of(name, "arm", sl_rx_arm(l, &ring));
+	expect_one_of(name, "arm", sl_rx_arm(l, 0, &ring));
 	expect_one_of(name, "kernel", sl_rx_kernel(l, victim->fd, true));
 	expect_one_of(name, "scan", sl_ring_scan(&l->in, &victim->side.rx.ring));
 	expect_one_of(name, "room", (ssize_t)sl_tx_room(l));

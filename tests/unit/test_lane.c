@@ -67,7 +67,7 @@ static void test_bells(void **state)
 	(void)state;
 	warm_up(&c);
 	for (i = 0; i < 20; i++) {
-		assert_int_equal(sl_rx_arm(&c.e[1].link, &ring), 0);
+		assert_int_equal(sl_rx_arm(&c.e[1].link, 0, &ring), 0);
 		assert_int_equal(sl_rx_kernel(&c.e[1].link, c.e[1].fd, true), 0);
 		assert_int_equal(lane_send(&c.e[0], 100), 100);
 		assert_int_equal(lane_send(&c.e[0], 100), 100);
@@ -121,7 +121,7 @@ static void test_end(void **state)
 	(void)state;
 	for (drain = 0; drain < 2; drain++) {
 		warm_up(&c);
-		assert_int_equal(sl_rx_arm(&c.e[1].link, &ring), 0);
+		assert_int_equal(sl_rx_arm(&c.e[1].link, 0, &ring), 0);
 		assert_int_equal(lane_send(&c.e[0], 50), 50);
 		assert_int_equal(sl_tx_end(&c.e[0].link, c.e[0].fd), 0);
 		assert_int_equal(sl_tx_end(&c.e[0].link, c.e[0].fd), 0);
@@ -194,7 +194,7 @@ static void test_give_back(void **state)
 		asleep = taken % 40 == 0;
 		warm_up(&c);
 		if (asleep)
-			assert_int_equal(sl_rx_arm(&c.e[1].link, &ring), 0);
+			assert_int_equal(sl_rx_arm(&c.e[1].link, 0, &ring), 0);
 		assert_int_equal(lane_send(&c.e[0], 50), 50);
 		assert_int_equal(lane_send(&c.e[0], 70), 70);
 		assert_int_equal(queued(&c.e[1]), asleep);

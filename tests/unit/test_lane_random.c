@@ -106,7 +106,7 @@ static void sleep_in(struct play *p, struct actor *a)
 
 	if (!e->attached || a->sleeps_in || a->sleeps_out)
 		return;
-	assert_int_equal(sl_rx_arm(&e->link, &ring), 0);
+	assert_int_equal(sl_rx_arm(&e->link, 0, &ring), 0);
 	busy = sl_rx_kernel(&e->link, e->fd, !sd->rx.sleepers);
 	ready = sl_rx_hint(&e->link) || sd->kfin || sd->err || sd->rx.fin || sd->dead;
 	if (!ready && !sl_rx_memory(&e->link))
