@@ -101,6 +101,7 @@
 	X(void, siglongjmp, (struct __jmp_buf_tag *, int))                                         \
 	X(void, __longjmp_chk, (struct __jmp_buf_tag *, int))                                      \
 	X(int, pthread_setcanceltype, (int, int *))                                                \
+	X(int, prctl, (int, ...))                                                                  \
 	X(long, syscall, (long, ...))
 
 #define SL_ALIASES(X)                                                                              \

@@ -84,17 +84,25 @@ static void track_accepted(int fd, int listener)
 
 void sl_conn_refuse_all(enum sl_reason why)
 {
-	struct sl_sock *s;
-	int fd;
-
 	sl_refuse_all = why;
-	for (fd = sl_fdtab_next(0); fd >= 0; fd = sl_fdtab_next(fd + 1)) {
-		s = sl_sock_get(fd);
-		if (!s)
-			continue;
-		sl_sock_bypass(s, fd, why);
-		sl_sock_put(s);
+	sl_sock_bypass_all(why);
+}
+
+void sl_conn_sandbox(void)
+{
+	int err = errno;
+
+	if (sl_live && !sl_foreign() && sl_refuse_all != SL_WHY_SECCOMP) {
+		sl_conn_refuse_all(SL_WHY_SECCOMP);
+		sl_sock_alone();
 	}
+	errno = err;
+}
+
+/* In a sandbox new connections are the kernel's alone: looking at them would take calls that may be forbidden. */
+static bool may_track(void)
+{
+	return sl_live && sl_refuse_all != SL_WHY_SECCOMP;
 }
 
 static bool asked; /* something has been offered: from now on new libraries are looked at when they come */
@@ -187,7 +195,7 @@ SL_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 		disconnecting(fd);
 	rc = REAL(connect)(fd, addr, len);
 	err = errno;
-	if (sl_live && addr && len >= sizeof(addr->sa_family))
+	if (may_track() && addr && len >= sizeof(addr->sa_family))
 		connected(fd, addr, rc ? err : 0);
 	errno = err;
 	return rc;
@@ -196,7 +204,7 @@ SL_ALIAS(__connect, connect);
 
 static int accepted(int fd, int listener)
 {
-	if (fd >= 0 && sl_live)
+	if (fd >= 0 && may_track())
 		track_accepted(fd, listener);
 	return fd;
 }

@@ -142,6 +142,9 @@ void sl_conn_closing_range(unsigned first, unsigned last);
 /** sl_conn_refuse_all() - no socket of this process is promoted from now on */
 void sl_conn_refuse_all(enum sl_reason why);
 
+/** sl_conn_sandbox() - the process is about to forbid itself system calls: from now on none but its own are made */
+void sl_conn_sandbox(void);
+
 /**
  * sl_conn_unfit() - before an offer: is there code in this process that goes past us? Then all sockets are
  * refused, also those promoted before: it may have been loaded since.

@@ -13,10 +13,12 @@
  * doubt there is a child: that only makes connections shared that are not.
  */
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <paths.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -221,4 +223,20 @@ SL_EXPORT int seteuid(uid_t euid)
 {
 	changing_user();
 	return REAL(seteuid)(euid);
+}
+
+/* Five words, whatever was passed: what libc's own does. */
+SL_EXPORT int prctl(int option, ...)
+{
+	unsigned long a[4];
+	va_list ap;
+	unsigned i;
+
+	va_start(ap, option);
+	for (i = 0; i < 4; i++)
+		a[i] = va_arg(ap, unsigned long);
+	va_end(ap);
+	if (option == PR_SET_SECCOMP && (a[0] != SECCOMP_MODE_FILTER || a[1]))
+		sl_conn_sandbox();
+	return REAL(prctl)(option, a[0], a[1], a[2], a[3]);
 }

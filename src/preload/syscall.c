@@ -8,11 +8,13 @@
  * and in timeouts, which it updates.
  */
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <linux/sched.h>
 #include <stdarg.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -260,6 +262,13 @@ static bool handled(long nr, const long *a, long *rc)
 		if (!sl_foreign())
 			sl_sock_exit();
 		return false;
+	case SYS_seccomp: /* without a filter it is a question */
+		if (a[0] == SECCOMP_SET_MODE_STRICT || (a[0] == SECCOMP_SET_MODE_FILTER && a[2]))
+			sl_conn_sandbox();
+		return false;
+	case SYS_prctl:
+		*rc = prctl((int)a[0], a[1], a[2], a[3], a[4]);
+		return true;
 	case SYS_io_uring_setup: /* what its rings will do is past our sight */
 		sl_conn_refuse_all(SL_WHY_IO_URING);
 		return false;

@@ -56,7 +56,8 @@
 	X(SHUT_PEER, "the peer has finished sending")                                              \
 	X(CONNECTING, "not connected yet")                                                         \
 	X(EPOLL_NESTED, "in an epoll instance that is itself polled")                             \
-	X(RAW_CODE, "the program or a library makes system calls without libc")
+	X(RAW_CODE, "the program or a library makes system calls without libc")                    \
+	X(SECCOMP, "the program limits its own system calls (seccomp)")
 
 enum sl_reason {
 #define X(name, text) SL_WHY_##name,

@@ -178,3 +178,19 @@ void sl_sock_bypass(struct sl_sock *s, int fd, enum sl_reason why)
 		(void)sl_handover(s, fd, why, &wait_ns);
 	sl_sock_refuse(s, fd, why);
 }
+
+void sl_sock_bypass_all(enum sl_reason why)
+{
+	uint64_t wait_ns = WAIT_MS * 1000000ull;
+	struct sl_sock *s;
+	int fd;
+
+	for (fd = sl_fdtab_next(0); fd >= 0; fd = sl_fdtab_next(fd + 1)) {
+		s = sl_sock_get(fd);
+		if (!s)
+			continue;
+		(void)sl_handover(s, fd, why, &wait_ns);
+		sl_sock_refuse(s, fd, why);
+		sl_sock_put(s);
+	}
+}

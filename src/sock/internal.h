@@ -100,6 +100,7 @@ unsigned sl_pool_high(void);
 /* statpage.c */
 struct sl_stat_conn_shm *sl_stat_entry(unsigned index);
 void sl_stat_fork_child(void);
+extern bool sl_stat_private; /* no file for it from now on */
 extern char sl_stat_program[64]; /* as it was at start-up: setproctitle overwrites argv */
 void sl_stat_init(void);
 void sl_stat_reason(struct sl_sock *s, enum sl_reason why);

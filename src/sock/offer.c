@@ -533,6 +533,15 @@ void sl_offer_fork_child(void)
 	sl_bell_fork_child();
 }
 
+void sl_sock_alone(void)
+{
+	sl_stat_private = true;
+	if (sl_lock(&br.lock))
+		return;
+	disconnect_locked();
+	sl_unlock(&br.lock);
+}
+
 void sl_sock_credentials(void)
 {
 	sl_offer_connect();

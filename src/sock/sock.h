@@ -251,6 +251,15 @@ void sl_sock_refuse(struct sl_sock *s, int fd, enum sl_reason why);
  */
 void sl_sock_bypass(struct sl_sock *s, int fd, enum sl_reason why);
 
+/**
+ * sl_sock_bypass_all() - the same for all of this process, also where nothing is unread: when it returns no bells come
+ * any more, unless a peer has not answered within 2 s
+ */
+void sl_sock_bypass_all(enum sl_reason why);
+
+/** sl_sock_alone() - from now on no descriptors of ours: the broker is left for good, status pages have no file */
+void sl_sock_alone(void);
+
 /* --- readiness --- */
 
 /**

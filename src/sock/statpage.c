@@ -19,6 +19,7 @@
 
 struct sl_stat_hdr_shm *sl_stat_page;
 char sl_stat_program[64];
+bool sl_stat_private;
 static struct sl_lock lock;
 
 void sl_stat_init(void)
@@ -31,6 +32,8 @@ static int make_file(void)
 	struct rlimit rl;
 	int fd;
 
+	if (sl_stat_private)
+		return -EPERM;
 	if (getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur < PAGE_LEN)
 		return -EFBIG; /* ftruncate would raise SIGXFSZ */
 	fd = (int)sl_sys(SYS_memfd_create, SL_STAT_MEMFD, MFD_CLOEXEC, 0);

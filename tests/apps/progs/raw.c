@@ -12,6 +12,8 @@
  *   spawn        posix_spawn a program, with the connections closed and copied in it
  *   clone        a child on the same memory, with descriptors of its own, that closes the connection
  *   raw          receive without libc, which scilan cannot see
+ *   sandbox HOW  forbid itself all system calls but read, write and few more, with an answer unread; then
+ *                get it, and go on by read and write. HOW: prctl, seccomp (by syscall()), strict
  *
  * Built with -DRAW it has a read of its own, made without libc, that it calls only for `raw`.
  */
@@ -19,12 +21,17 @@
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -181,6 +188,57 @@ static int raw(void)
 #endif
 }
 
+/* What is left: in strict mode the kernel's own list. Anything else kills. */
+static int forbid(const char *how)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_read, 4, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_write, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = {sizeof(code) / sizeof(code[0]), code};
+
+	if (!strcmp(how, "strict"))
+		return prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -1;
+	/* As libraries ask what the kernel can do: no filter, no sandbox. */
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL) != -1 || errno != EFAULT)
+		return -1;
+	return strcmp(how, "prctl") ? (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) :
+				      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
+static int read_all(int fd, char *buf, size_t len)
+{
+	size_t got = 0;
+	ssize_t n = 1;
+
+	for (; got < len && n > 0; got += (size_t)n)
+		n = read(fd, buf + got, len - got);
+	return got == len ? 0 : -1;
+}
+
+static int sandbox(const char *how)
+{
+	struct pollfd p = {.fd = conns[0], .events = POLLIN};
+	char back[16];
+	int i;
+
+	if (write(conns[0], "before the box..", 16) != 16 || poll(&p, 1, 5000) != 1 || forbid(how) ||
+	    read_all(conns[0], back, 16) || memcmp(back, "before the box..", 16))
+		return -1;
+	for (i = 0; i < 1000; i++)
+		if (write(conns[0], "inside the box..", 16) != 16 || read_all(conns[0], back, 16) ||
+		    memcmp(back, "inside the box..", 16))
+			return -1;
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(void);
@@ -205,6 +263,8 @@ int main(int argc, char **argv)
 			rc = ping(atoi(line + 5));
 		else if (!strncmp(line, "load ", 5))
 			rc = dlopen(line + 5, RTLD_NOW) ? 0 : -1;
+		else if (!strncmp(line, "sandbox ", 8))
+			rc = sandbox(line + 8);
 		else if (!strcmp(line, "uring"))
 			rc = syscall(SYS_io_uring_setup, 4, params) == -2 ? -1 : 0;
 		else if (!strcmp(line, "mark"))
