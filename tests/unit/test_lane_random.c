@@ -10,7 +10,9 @@
  * SCILAN_TEST_SEED=N runs one seed and tells each step.
  */
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include "test_lane_util.h"
 
 #define STEPS 1500
@@ -416,6 +418,28 @@ static void wake_all(struct play *p)
 	wake(&p->a[1]);
 }
 
+/* Nothing comes any more: what each end thinks. */
+static void stuck(struct play *p)
+{
+	const struct sl_side_shm *sd;
+	int queued = -1, unsent = -1;
+	unsigned k;
+
+	for (k = 0; k < 2; k++) {
+		sd = &p->c.e[k].side;
+		(void)ioctl(p->c.e[k].fd, FIONREAD, &queued);
+		(void)ioctl(p->c.e[k].fd, SIOCOUTQ, &unsent);
+		print_error("%u: sent %lu, received %lu; tx %u ksent %lu kend %lu, rx %u krcvd %lu start %lu skip "
+			    "%lu; sleepers %u bells %lu; kernel's queues in %d out %d; kfin %u err %d\n",
+			    k, (unsigned long)p->c.e[k].sent, (unsigned long)p->c.e[k].rcvd,
+			    (unsigned)sd->tx.state, (unsigned long)sd->tx.ksent, (unsigned long)sd->tx.kend,
+			    (unsigned)sd->rx.state, (unsigned long)sd->rx.krcvd, (unsigned long)sd->rx.start,
+			    (unsigned long)sd->rx.skip, (unsigned)sd->rx.sleepers,
+			    p->c.e[k].attached ? (unsigned long)sl_rx_bells(&p->c.e[k].link) : 0,
+			    queued, unsent, (unsigned)sd->kfin, (int)sd->err);
+	}
+}
+
 static void drain(struct play *p)
 {
 	uint64_t end = sl_now_ns() + 5000000000u;
@@ -425,6 +449,8 @@ static void drain(struct play *p)
 		for (k = 0; k < 2; k++)
 			if (p->c.e[1 - k].sent != p->c.e[k].rcvd)
 				(void)do_recv(p, &p->a[k], 65536);
+		if (sl_now_ns() >= end)
+			stuck(p);
 		assert_true(sl_now_ns() < end);
 	}
 }
