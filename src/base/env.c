@@ -93,8 +93,14 @@ int sl_env_parse_spin(const char *s, struct sl_env *env)
 
 static void parse_chaos(const char *s)
 {
+	if (!strncmp(s, "pairs", 5) && (!s[5] || s[5] == ',')) {
+		sl_env.chaos_pairs = true;
+		if (!s[5])
+			return;
+		s += 6;
+	}
 	if (strncmp(s, "lanes", 5) || (s[5] && s[5] != ':')) {
-		sl_log("SCILAN_CHAOS=%s: expected lanes or lanes:SEED; ignored", s);
+		sl_log("SCILAN_CHAOS=%s: expected pairs, lanes or lanes:SEED; ignored", s);
 		return;
 	}
 	sl_env.chaos_lanes = true;

@@ -10,7 +10,8 @@
  *   SCILAN_BELLS	   0                        wake by bytes of TCP only
  *   SCILAN_VERBOSE  1                        one line at start, one for each promotion refused
  *   SCILAN_PATCH    0                        leave libc's code as it is
- *   SCILAN_CHAOS	   lanes[:SEED]             tests: leave and take the memory lane at random
+ *   SCILAN_CHAOS	   pairs,lanes[:SEED]       tests, one or both: offered connections wait for the
+ *					    broker's answer; the memory lane is left and taken at random
  *   SCILAN_BROKER   an abstract name         tried instead of the two usual addresses (tests)
  */
 #ifndef SL_ENV_H
@@ -32,6 +33,7 @@ struct sl_env {
 	bool bells; /* those that are cheaper than a byte of TCP */
 	bool verbose;
 	bool patch; /* change libc's functions, so that its own calls come to us */
+	bool chaos_pairs;
 	bool chaos_lanes;
 	uint32_t chaos_seed;
 	char broker[100]; /* abstract name; "": the usual addresses */

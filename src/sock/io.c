@@ -46,6 +46,10 @@ static void consider(struct sl_sock *s, int fd)
 		atomic_store(&s->offer, SL_OFFER_NONE);
 		state = SL_OFFER_NONE;
 	}
+	if (sl_unlikely(sl_env.chaos_pairs) && state == SL_OFFER_OUT) {
+		sl_offer_settle(s);
+		state = atomic_load(&s->offer);
+	}
 	if (state == SL_OFFER_PAIRED) {
 		sl_attach_try(s, fd);
 		return;
@@ -63,6 +67,8 @@ static void consider(struct sl_sock *s, int fd)
 	}
 	sl_stat_addresses(s, fd);
 	sl_offer_out(s, fd);
+	if (sl_unlikely(sl_env.chaos_pairs))
+		sl_offer_settle(s);
 }
 
 static void native_release(struct sl_sock *s, int how, bool tx)

@@ -76,6 +76,7 @@ struct sl_sock {
 	int lowat;	      /* and its SO_RCVLOWAT, > 0 */
 	bool rcvtimeo;	      /* it has SO_RCVTIMEO, known while attached */
 	bool connecting;
+	uint8_t settled; /* SCILAN_CHAOS=pairs: how often it has waited for its answer */
 	bool oob;     /* urgent data was used */
 	bool forking; /* fork has taken its locks */
 	bool locked;  /* exec has taken its locks */

@@ -62,9 +62,10 @@ ALL = [
     python("test_multiprocessing_forkserver"),
     python("test_multiprocessing_spawn"),
     python("test_multiprocessing_main_handling", lane=False),
-    Suite("perl_io", kinds.Perl("perl/dist/IO", "t/*.t", helpers=(
-        "perl/t/test.pl", "perl/t/charset_tools.pl")), lane=False),
-    perl("io_socket_ip", "perl/cpan/IO-Socket-IP", "t/*.t", lane=False),
+    Suite("perl_io", kinds.Perl(
+        "perl/dist/IO", "t/cache*.t", "t/io_[dmpsu]*.t", helpers=(
+            "perl/t/test.pl", "perl/t/charset_tools.pl"))),
+    perl("io_socket_ip", "perl/cpan/IO-Socket-IP", "t/*.t"),
     perl("socket", "perl/cpan/Socket", "t/*.t", lane=False),
     perl("libnet", "perl/cpan/libnet", "t/*.t"),
     perl("http_tiny", "perl/cpan/HTTP-Tiny", "t/*.t", lane=False),

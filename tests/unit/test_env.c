@@ -136,7 +136,7 @@ static void test_init(void **state)
 	(void)setenv("SCILAN_PROMOTE", "sometimes", 1);
 	(void)setenv("SCILAN_RING", "64K", 1);
 	(void)setenv("SCILAN_SPIN", "", 1);
-	(void)setenv("SCILAN_CHAOS", "lanes:42", 1);
+	(void)setenv("SCILAN_CHAOS", "pairs,lanes:42", 1);
 	assert_int_equal(pipe(p), 0);
 	err = dup(2);
 	(void)dup2(p[1], 2);
@@ -153,6 +153,7 @@ static void test_init(void **state)
 	assert_int_equal(sl_env.ring_len, 65536);
 	assert_int_equal(sl_env.spin_ns, before.spin_ns);
 	assert_true(sl_env.chaos_lanes);
+	assert_true(sl_env.chaos_pairs);
 	assert_int_equal(sl_env.chaos_seed, 42);
 	assert_false(sl_env.verbose);
 }
