@@ -24,19 +24,19 @@ static json_t *connection(const struct sl_view_prog *p, const struct sl_view_con
 {
 	char local[SL_ADDR_LEN], peer[SL_ADDR_LEN];
 
-	return json_pack("{s:s, s:i, s:i, s:s, s:s, s:o, s:o, s:s}", "program", p->name, "pid",
+	return json_pack("{s:s, s:i, s:i, s:s, s:s, s:o, s:o, s:s, s:s}", "program", p->name, "pid",
 			 (int)c->pid, "fd", c->fd, "local", sl_view_addr(&c->local, local), "peer",
 			 sl_view_addr(&c->peer, peer), "tx", direction(&c->tx), "rx",
-			 direction(&c->rx), "reason", sl_reason_text(c->reason));
+			 direction(&c->rx), "reason", sl_reason_text(c->reason), "peer_reason",
+			 sl_reason_text(c->peer_reason));
 }
 
 static json_t *program(const struct sl_view_prog *p)
 {
-	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:s}", "program", p->name, "pid",
+	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:s}", "program", p->name, "pid",
 			 (int)p->pid, "connections", number(p->conn_count), "wakeups",
 			 number(p->wakeups), "vain_bells", number(p->vain_bells),
-			 "syscalls_avoided", number(p->syscalls_avoided), "reason",
-			 sl_reason_text(p->reason));
+			 "reason", sl_reason_text(p->reason));
 }
 
 static json_t *build(const struct sl_view *v, pid_t pid)

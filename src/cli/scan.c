@@ -169,7 +169,6 @@ static int take_page(struct sl_view *v, const struct sl_statpage *pg)
 	p->reason = pg->hdr.reason;
 	p->wakeups = pg->hdr.wakeups;
 	p->vain_bells = pg->hdr.vain_bells;
-	p->syscalls_avoided = pg->hdr.syscalls_avoided;
 	name_prog(p, pg);
 	rc = sl_statpage_each(pg, take_entry, p);
 	if (rc)

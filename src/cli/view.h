@@ -28,7 +28,7 @@ struct sl_view_prog {
 	char name[SL_NAME_LEN];
 	pid_t pid;
 	unsigned reason; /* of the whole program */
-	uint64_t wakeups, vain_bells, syscalls_avoided;
+	uint64_t wakeups, vain_bells;
 	struct sl_view_conn *conns;
 	size_t conn_count, conn_room;
 };

@@ -63,7 +63,7 @@ struct sl_stat_hdr_shm {
 	uint32_t pad;
 	char program[64]; /* NUL-terminated */
 	uint64_t wakeups;  /* kernel sleeps of the whole process */
-	uint64_t syscalls_avoided; /* socket calls answered without entering the kernel */
+	uint64_t spare;
 	uint64_t vain_bells; /* times that a thread was woken by its bell and found nothing */
 	uint8_t reserved[376];
 };

@@ -211,6 +211,7 @@ static int attach_locked(struct sl_sock *s, int fd)
 	take_delays(s, fd);
 	atomic_store(&s->offer, SL_OFFER_TAKEN);
 	s->through_left = 0;
+	s->stat->peer_reason = SL_WHY_NONE;
 	atomic_store_explicit(&s->attached, true, memory_order_release);
 
 	me = &seg.shm->side[seg.side];
@@ -272,6 +273,17 @@ void sl_attach_try(struct sl_sock *s, int fd)
 }
 
 /* Both locks held: the segment is given up, the counts live on in private memory. */
+/* Why the peer does not use the memory lane, as it says. It may say anything: readers bound it. */
+static void note_peer_reason(struct sl_sock *s)
+{
+	const struct sl_seg *seg = &s->link.seg;
+	uint32_t why = atomic_load_explicit(&seg->shm->side[1 - seg->side].reason,
+					    memory_order_relaxed);
+
+	if (why != SL_WHY_NONE && why != SL_WHY_PEER_LEFT)
+		s->stat->peer_reason = why;
+}
+
 static void detach_locked(struct sl_sock *s, int fd)
 {
 	struct sl_side_shm *side = s->side;
@@ -293,6 +305,7 @@ static void detach_locked(struct sl_sock *s, int fd)
 	if (sl_sock_hooks.detached)
 		sl_sock_hooks.detached(s);
 	sl_give_delays(s, fd);
+	note_peer_reason(s);
 	sl_seg_detach(&s->link.seg);
 	sl_map_retire(side, SL_SIDE_LEN);
 }
@@ -333,6 +346,7 @@ int sl_leave_locked(struct sl_sock *s, int fd, enum sl_reason why)
 	if (rc < 0)
 		return rc;
 	sl_stat_reason(s, why);
+	note_peer_reason(s);
 	atomic_store_explicit(&s->link.seg.shm->side[s->link.seg.side].reason, why,
 			      memory_order_relaxed);
 	if (sl_sock_hooks.kick)

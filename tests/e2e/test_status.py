@@ -92,6 +92,20 @@ def test_why_not(status, echo_server, many, port):
     assert "scilan" in status.connections(port)[0]["reason"]
 
 
+def test_peer_reason(status, echo_server, many, port):
+    """Who was left says why the other one left."""
+    client = many()
+    client.do("open 1")
+    client.do("ping 10")
+    status.wait_memory(port)
+    client.do("stamp 1")
+    client.do("ping 2")
+    ends = {c["pid"]: c for c in status.connections(port)}
+    assert "SO_TIMESTAMP" in ends[client.proc.pid]["reason"]
+    assert "SO_TIMESTAMP" in ends[echo_server.pid]["peer_reason"], ends
+    assert {c["tx"]["lane"] for c in ends.values()} == {"tcp"}
+
+
 def test_promote_off(status, echo_server, many, port, scilan):
     client = many(wrap=lambda args: [scilan, "run", "--promote", "off", "--", *args])
     client.do("open 1")

@@ -4,6 +4,7 @@ many.py PORT: a client of many connections to an echo server, driven by lines on
 open N     connect N more
 ping N     N messages there and back on each connection, checked
 close N    close the N that were opened last
+stamp N    ask the kernel for times of arrival (SO_TIMESTAMP) on the first N
 
 Answers "ok" to each. Sleeps in epoll, on its connections and on its input.
 """
@@ -28,6 +29,11 @@ def do_close(count):
         conn.close()
 
 
+def do_stamp(count):
+    for conn in conns[:count]:
+        conn.setsockopt(socket.SOL_SOCKET, 29, 1) # SO_TIMESTAMP
+
+
 def do_ping(count):
     for i in range(count):
         messages = {conn: b"%d.%d " % (n, i) * (1 + n % 50) for n, conn in enumerate(conns)}
@@ -46,7 +52,7 @@ def do_ping(count):
 
 selector = selectors.DefaultSelector()
 selector.register(0, selectors.EVENT_READ)
-commands = {"open": do_open, "ping": do_ping, "close": do_close}
+commands = {"open": do_open, "ping": do_ping, "close": do_close, "stamp": do_stamp}
 while True:
     for key, _ in selector.select():
         if key.fd != 0:
