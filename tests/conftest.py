@@ -34,7 +34,7 @@ def pytest_generate_tests(metafunc):
         return
     marker = metafunc.definition.get_closest_marker("modes")
     names = marker.args if marker else modes.ALL
-    if "oracle" in metafunc.config.getoption("mode") and not marker:
+    if "oracle" in metafunc.config.getoption("mode") and (not marker or "slow" in marker.kwargs):
         names = (*names, "oracle")
     only, slow = metafunc.config.getoption("mode"), ()
     if metafunc.config.getoption("plain"):

@@ -134,7 +134,8 @@ def test_forward(mode, procs, serve, sshd, options, port, data, tmp_path):
     client = procs.start(mode.client(["curl", "-sSf", "--limit-rate", "16M", "-o", tmp_path / "got",
                                       f"http://127.0.0.1:{local}/{path.name}"]))
     mode.observe(local, download=True)
-    mode.observe(web, download=True)
+    if mode.name != "chaos": # the server's part may be over before it has been on memory
+        mode.observe(web, download=True)
     procs.finish(client)
     assert sha256_file(tmp_path / "got") == digest
     procs.stop(tunnel)
