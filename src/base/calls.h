@@ -91,6 +91,11 @@
 	X(int, seteuid, (uid_t))                                                                   \
 	X(void, _exit, (int))                                                                      \
 	X(void, _Exit, (int))                                                                      \
+	X(pid_t, wait, (int *))                                                                    \
+	X(pid_t, waitpid, (pid_t, int *, int))                                                     \
+	X(pid_t, wait3, (int *, int, struct rusage *))                                             \
+	X(pid_t, wait4, (pid_t, int *, int, struct rusage *))                                      \
+	X(int, waitid, (idtype_t, id_t, siginfo_t *, int))                                         \
 	X(int, sigaction, (int, const struct sigaction *, struct sigaction *))                     \
 	X(__sighandler_t, signal, (int, __sighandler_t))                                           \
 	X(__sighandler_t, sysv_signal, (int, __sighandler_t))                                      \
@@ -122,6 +127,8 @@
 	X(__libc_fork, fork)                                                                       \
 	X(__vfork, vfork)                                                                          \
 	X(__clone, clone)                                                                          \
+	X(__wait, wait)                                                                            \
+	X(__waitpid, waitpid)                                                                      \
 	X(__sigaction, sigaction)                                                                  \
 	X(bsd_signal, signal)                                                                      \
 	X(ssignal, signal)                                                                         \

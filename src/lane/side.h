@@ -55,6 +55,8 @@ struct sl_rx_side {
 	uint32_t given;	   /* what was unread was given back: it comes by TCP; no more credit */
 };
 
+#define SL_SIDE_WHO 16
+
 struct sl_side_shm {
 	_Atomic uint32_t holders; /* processes that hold this end */
 	uint32_t shared;	  /* was ever held by two: take xlock */
@@ -71,6 +73,8 @@ struct sl_side_shm {
 	struct sl_tx_side tx;
 	struct sl_rx_side rx;
 	pthread_mutex_t xlock; /* robust, process-shared; initialized when first shared */
+	/* holders that were forked off, by process id; 0: free. Who reaps one that was killed counts it off */
+	_Atomic uint32_t who[SL_SIDE_WHO];
 };
 
 _Static_assert(sizeof(struct sl_side_shm) <= SL_SIDE_LEN, "fits the side page");

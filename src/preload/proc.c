@@ -21,6 +21,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "preload.h"
 #include "sys.h"
@@ -144,6 +145,52 @@ SL_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	return pid;
 }
 SL_ALIAS(__clone, clone);
+
+/* --- children that are dead: one that was killed has counted nothing off --- */
+
+static pid_t reaped(pid_t pid, int options)
+{
+	if (pid > 0 && !(options & WNOWAIT) && sl_live)
+		sl_sock_reaped(pid);
+	return pid;
+}
+
+SL_EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *use)
+{
+	int got = 0;
+	pid_t dead = REAL(wait4)(pid, &got, options, use);
+
+	if (dead > 0 && status)
+		*status = got;
+	return WIFSTOPPED(got) || WIFCONTINUED(got) ? dead : reaped(dead, 0);
+}
+
+SL_EXPORT pid_t wait3(int *status, int options, struct rusage *use)
+{
+	return wait4(-1, status, options, use);
+}
+
+SL_EXPORT pid_t waitpid(pid_t pid, int *status, int options)
+{
+	return wait4(pid, status, options, NULL);
+}
+SL_ALIAS(__waitpid, waitpid);
+
+SL_EXPORT pid_t wait(int *status)
+{
+	return wait4(-1, status, 0, NULL);
+}
+SL_ALIAS(__wait, wait);
+
+SL_EXPORT int waitid(idtype_t type, id_t id, siginfo_t *si, int options)
+{
+	int rc = REAL(waitid)(type, id, si, options);
+
+	if (rc == 0 && si && (options & WEXITED) &&
+	    (si->si_code == CLD_EXITED || si->si_code == CLD_KILLED || si->si_code == CLD_DUMPED))
+		(void)reaped(si->si_pid, options);
+	return rc;
+}
 
 static int null_stdio(void)
 {

@@ -191,7 +191,7 @@ static int attach_locked(struct sl_sock *s, int fd)
 	side->holders = 1;
 	side->tx.ksent = old->tx.ksent;
 	side->rx.krcvd = old->rx.krcvd;
-	side->rx.sleepers = s->native_sleepers;
+	side->rx.sleepers = s->sleepers = s->native_sleepers;
 	side->rdshut = old->rdshut;
 	note_identity(side, fd, s->pair_fd[0]);
 	sl_link_init(&s->link, &seg, side, s->stat);

@@ -192,6 +192,7 @@ bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int slot)
 		if (drain) {
 			(void)sl_rx_hush(&s->link, fd, sl_may_drain(s));
 			s->side->rx.sleepers++;
+			s->sleepers++;
 			s->stat->rx.sleeps++;
 		}
 	}
@@ -221,6 +222,8 @@ void sl_sock_disarm(struct sl_sock *s, uint32_t want)
 		return;
 	if (s->side->rx.sleepers)
 		s->side->rx.sleepers--;
+	if (s->sleepers)
+		s->sleepers--;
 	sl_rx_release(s, how);
 }
 
@@ -249,6 +252,8 @@ bool sl_sock_native_awake(struct sl_sock *s)
 		/* sl_attach_try() counted it among the sleepers. */
 		if (attached && s->side->rx.sleepers)
 			s->side->rx.sleepers--;
+		if (attached && s->sleepers)
+			s->sleepers--;
 	}
 	sl_rx_release(s, how);
 	return attached;

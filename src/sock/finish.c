@@ -91,8 +91,13 @@ static bool finish(struct sl_sock *s, int fd, bool abort)
 		 * Before we are counted off: from then on the other holder takes no shared lock, and we would
 		 * drop the bell of somebody who has armed since.
 		 */
+		if (atomic_load(&side->holders) > 1 && side->rx.sleepers >= s->sleepers) {
+			side->rx.sleepers -= s->sleepers; /* they look at private memory from now on */
+			s->sleepers = 0;
+		}
 		if (atomic_load(&side->holders) > 1 && !side->rx.sleepers)
 			(void)sl_rx_kernel(&s->link, fd, true);
+		sl_side_leave(side);
 		if (atomic_fetch_sub(&side->holders, 1) == 1)
 			finish_locked(s, fd, abort);
 		atomic_store_explicit(&s->attached, false, memory_order_release);
@@ -112,6 +117,7 @@ static bool finish(struct sl_sock *s, int fd, bool abort)
 		sl_map_retire(side, SL_SIDE_LEN);
 		sl_offer_gone(s);
 	} else if (side != &s->own) {
+		sl_side_leave(side);
 		atomic_fetch_sub(&side->holders, 1);
 		if (how == 2)
 			sl_side_xunlock(s);

@@ -38,6 +38,70 @@ static struct sl_sock *each(unsigned *i)
 	return NULL;
 }
 
+/* --- killed holders --- */
+
+static bool any_shared;
+
+/* Full: one that is killed stays counted. */
+static void note_holder(struct sl_side_shm *side)
+{
+	uint32_t none, pid = (uint32_t)sl_sys(SYS_getpid, 0, 0, 0);
+	unsigned i;
+
+	for (i = 0; i < SL_SIDE_WHO; i++) {
+		none = 0;
+		if (atomic_compare_exchange_strong(&side->who[i], &none, pid))
+			return;
+	}
+}
+
+static bool forget_holder(struct sl_side_shm *side, uint32_t pid)
+{
+	uint32_t seen;
+	unsigned i;
+
+	for (i = 0; i < SL_SIDE_WHO; i++) {
+		seen = pid;
+		if (atomic_compare_exchange_strong(&side->who[i], &seen, 0))
+			return true;
+	}
+	return false;
+}
+
+void sl_side_leave(struct sl_side_shm *side)
+{
+	if (side->shared)
+		(void)forget_holder(side, (uint32_t)sl_sys(SYS_getpid, 0, 0, 0));
+}
+
+/* It has not counted itself off, nor its threads that slept. */
+static void count_off(struct sl_sock *s, uint32_t pid)
+{
+	struct sl_side_shm *side;
+	int how = sl_both_take(s);
+
+	if (!how)
+		return;
+	side = s->side;
+	if (side->shared && forget_holder(side, pid) && atomic_fetch_sub(&side->holders, 1) == 2) {
+		side->rx.sleepers = s->sleepers;
+		side->tx.waiters = s->waiters;
+	}
+	sl_both_release(s, how);
+}
+
+void sl_sock_reaped(pid_t pid)
+{
+	struct sl_sock *s;
+	unsigned i = 0;
+
+	if (!any_shared)
+		return;
+	while ((s = each(&i)))
+		if (s->side->shared && atomic_load(&s->side->holders) > 1)
+			count_off(s, (uint32_t)pid);
+}
+
 int sl_side_share(struct sl_sock *s)
 {
 	struct sl_side_shm *page;
@@ -55,6 +119,7 @@ int sl_side_share(struct sl_sock *s)
 		s->side->shared = 1;
 	}
 	atomic_fetch_add(&s->side->holders, 1);
+	any_shared = true;
 	return 0;
 }
 
@@ -91,6 +156,7 @@ static void drop_orphan(struct sl_sock *s)
 {
 	if (!atomic_exchange(&s->orphan, SL_ORPHAN_NOT))
 		return;
+	sl_side_leave(s->side);
 	atomic_fetch_sub(&s->side->holders, 1);
 	sl_sys_close(s->fd);
 	s->fd = -1;
@@ -109,6 +175,9 @@ static void release_all(bool child, bool failed)
 			atomic_fetch_sub(&s->side->holders, 1);
 		if (child) {
 			s->rx_inflight = s->tx_inflight = 0;
+			s->sleepers = s->waiters = 0;
+			if (s->side->shared)
+				note_holder(s->side);
 			sl_lock_reset(&s->tx_lock);
 			sl_lock_reset(&s->rx_lock);
 			drop_orphan(s);

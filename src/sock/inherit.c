@@ -202,8 +202,10 @@ static bool give_up(struct sl_exec *e, struct sl_heir *h)
 		return true;
 	h->foreign = s->side->foreign;
 	s->side->foreign = 1;
-	if (!e->spawn)
+	if (!e->spawn) {
+		sl_side_leave(s->side);
 		atomic_fetch_sub(&s->side->holders, 1);
+	}
 	sl_both_release(s, how);
 	return true;
 }
@@ -304,10 +306,12 @@ static void closed_ones(int up)
 	for (i = 0; (s = sl_pool_at(i)); i++) {
 		if (!atomic_load(&s->refs) || !s->stat || s->fd < 0 || s->heir || !s->side->shared)
 			continue;
-		if (up)
+		if (up) {
 			atomic_fetch_add(&s->side->holders, 1);
-		else
-			atomic_fetch_sub(&s->side->holders, 1);
+			continue;
+		}
+		sl_side_leave(s->side);
+		atomic_fetch_sub(&s->side->holders, 1);
 	}
 }
 

@@ -170,6 +170,8 @@ int sl_offer_fetch(int conn, int fd, struct sl_fetched *f);
 
 /* fork.c: one more process holds this end; both locks held. Return: 0, -ENOMEM. */
 int sl_side_share(struct sl_sock *s);
+/* fork.c: this process holds it no longer; before it is counted off */
+void sl_side_leave(struct sl_side_shm *side);
 
 /*
  * handover.c: back to TCP, for a process without this library that is about to get the socket; what this end has

@@ -57,6 +57,7 @@ struct sl_sock {
 	uint32_t through_left;	/* calls that may go straight through (sl_sock_through()) */
 	uint32_t rx_inflight;	/* native kernel receives under way; rx_lock */
 	uint32_t tx_inflight;
+	uint32_t sleepers, waiters; /* those of the side's that are this process's; rx_lock, tx_lock */
 	uint32_t native_sleepers; /* threads asleep in the kernel on it, not attached yet; rx_lock */
 	struct sl_link link; /* valid while attached */
 	struct sl_side_shm *side; /* &own, a family page, or the side page */
@@ -372,6 +373,9 @@ extern struct sl_stat_hdr_shm *sl_stat_page; /* NULL until something is tracked 
 void sl_sock_fork_prepare(void);
 void sl_sock_fork_parent(bool failed);
 void sl_sock_fork_child(void);
+
+/** sl_sock_reaped() - a child of this process is dead: if it still holds ends that we hold, it was killed */
+void sl_sock_reaped(pid_t pid);
 
 /**
  * sl_sock_pass() - @fd is about to be passed to another process (SCM_RIGHTS): TCP from now on, with what has

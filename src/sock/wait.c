@@ -108,7 +108,10 @@ static void sleeper_gone(struct sl_sock *s)
 
 	if (!how)
 		return;
-	s->side->rx.sleepers--;
+	if (s->side->rx.sleepers)
+		s->side->rx.sleepers--;
+	if (s->sleepers)
+		s->sleepers--;
 	sl_rx_release(s, how);
 }
 
@@ -118,7 +121,10 @@ static void waiter_gone(struct sl_sock *s)
 
 	if (!how)
 		return;
-	s->side->tx.waiters--;
+	if (s->side->tx.waiters)
+		s->side->tx.waiters--;
+	if (s->waiters)
+		s->waiters--;
 	sl_tx_release(s, how);
 }
 
@@ -346,8 +352,10 @@ int sl_wait_in(struct sl_sock *s, int fd, bool part)
 	rc = sl_rx_arm(&s->link, number, &ring);
 	busy = rc == 0 && quiet_kernel(s, fd, true, &kicked);
 	ready = rc < 0 || in_ready(s, fd);
-	if (!ready)
+	if (!ready) {
 		s->side->rx.sleepers++;
+		s->sleepers++;
+	}
 	z.sleeper = !ready;
 	sl_rx_release(s, how);
 	if (ring)
@@ -468,8 +476,10 @@ static bool want_room(struct sl_sock *s, size_t need)
 	ready = tx->state != SL_TX_MEM || tx->fin ||
 		sl_ring_want(&s->link.out, &tx->ring,
 			     sl_min_size(need < 64 ? 64 : need, s->link.out.len / 4));
-	if (!ready)
+	if (!ready) {
 		tx->waiters++;
+		s->waiters++;
+	}
 	sl_tx_release(s, how);
 	return !ready;
 }
@@ -517,8 +527,10 @@ int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until, bool pa
 		return -EAGAIN;
 	busy = quiet_kernel(s, fd, false, &kicked);
 	ready = s->side->kfin || s->side->err;
-	if (!ready)
+	if (!ready) {
 		s->side->rx.sleepers++;
+		s->sleepers++;
+	}
 	z.sleeper = !ready;
 	sl_rx_release(s, how);
 	if (kicked)

@@ -898,6 +898,35 @@ static void forks_among_calls(struct pair *p)
 	close(fd[1]);
 }
 
+/* A child that is killed asleep is a holder, and a sleeper, no longer. */
+static void killed_holder(struct pair *p)
+{
+	struct pollfd f = {.fd = p->a.fd, .events = POLLIN};
+	int i, st, pid;
+	char c;
+
+	for (i = 0; i < 2; i++) {
+		pid = fork();
+		if (!pid) {
+			if (i)
+				(void)poll(&f, 1, -1);
+			else
+				(void)!recv(p->a.fd, &c, 1, 0);
+			_exit(1);
+		}
+		pause_ms(40);
+		kill(pid, SIGKILL);
+		waitpid(pid, &st, 0);
+		rec("status %x, quiet %d", st, switches(p) < 10);
+	}
+	take(p, B, SEND, 5, 0, 0);
+	take(p, A, RECV, 10, 0, 0);
+	take(p, A, SEND, 5, 0, 0);
+	take(p, A, CLOSE, 0, 0, 0);
+	take(p, B, RECV, 10, 0, 0);
+	take(p, B, RECV, 10, 0, 0);
+}
+
 /* Readers, writers, pollers, and one that closes: nobody hangs, and what arrives is whole. */
 struct crowd {
 	int fd, ep;
@@ -1001,6 +1030,7 @@ const struct conform_case signal_cases[] = {
 	{"exit among sending threads", SELF, NULL, exit_among_threads},
 	{"a thread's end sends", ALL, NULL, thread_ends},
 	{"fork among calls", SELF, NULL, forks_among_calls},
+	{"a holder is killed asleep", ALL, NULL, killed_holder},
 	{"a crowd", SELF, NULL, crowd},
 	{0},
 };
