@@ -13,6 +13,7 @@ struct sl_env sl_env = {
 	.promote_bytes = 64 << 10,
 	.spin_ns = SL_SPIN_DEF_NS,
 	.spin_auto = true,
+	.spin_cpu = SL_SPIN_CPU_DEF,
 	.patch = true,
 	.bells = true,
 };
@@ -91,6 +92,17 @@ int sl_env_parse_spin(const char *s, struct sl_env *env)
 	return 0;
 }
 
+int sl_env_parse_spin_cpu(const char *s, struct sl_env *env)
+{
+	const char *end;
+	uint64_t percent;
+
+	if (parse_u64(s, &percent, &end) || *end || percent > SL_SPIN_CPU_ALL)
+		return -EINVAL;
+	env->spin_cpu = (uint32_t)percent;
+	return 0;
+}
+
 static void parse_chaos(const char *s)
 {
 	if (!strncmp(s, "pairs", 5) && (!s[5] || s[5] == ',')) {
@@ -117,6 +129,7 @@ void sl_env_init(void)
 		{"SCILAN_PROMOTE", sl_env_parse_promote, "eager, auto, off or a number of calls"},
 		{"SCILAN_RING", sl_env_parse_ring, "a power of two from 16K to 64M"},
 		{"SCILAN_SPIN", sl_env_parse_spin, "auto or microseconds up to 1000000"},
+		{"SCILAN_SPIN_CPU", sl_env_parse_spin_cpu, "a number of percent up to 100"},
 	};
 	const char *s;
 	size_t i;

@@ -7,6 +7,7 @@
  *   SCILAN_PROMOTE  eager | auto | off | N   when a connection is offered (auto: 4 calls or 64 KiB)
  *   SCILAN_RING	   bytes of each ring, a power of two; suffixes K and M
  *   SCILAN_SPIN	   auto | microseconds      how long a waiter spins before it sleeps
+ *   SCILAN_SPIN_CPU percent                  of a CPU's time that spins in vain may cost the process; 100: no bound
  *   SCILAN_BELLS	   0                        wake by bytes of TCP only
  *   SCILAN_VERBOSE  1                        one line at start, one for each promotion refused
  *   SCILAN_PATCH    0                        leave libc's code as it is
@@ -23,6 +24,8 @@
 
 #define SL_PROMOTE_OFF UINT32_MAX
 #define SL_SPIN_DEF_NS 50000u
+#define SL_SPIN_CPU_DEF 20u
+#define SL_SPIN_CPU_ALL 100u
 
 struct sl_env {
 	uint32_t promote_calls; /* offer at this call; 0: at once; SL_PROMOTE_OFF: never */
@@ -30,6 +33,7 @@ struct sl_env {
 	size_t ring_len;	/* bytes; 0: the broker's default */
 	uint32_t spin_ns;	/* cap of a spin */
 	bool spin_auto;		/* adapt below the cap */
+	uint32_t spin_cpu;	/* percent of a CPU's time for spins in vain */
 	bool bells; /* those that are cheaper than a byte of TCP */
 	bool verbose;
 	bool patch; /* change libc's functions, so that its own calls come to us */
@@ -43,11 +47,12 @@ extern struct sl_env sl_env;
 
 /**
  * sl_env_parse_promote() - "eager", "auto", "off" or a number of calls
- * Return: 0, or -EINVAL with nothing changed. The same for the two below.
+ * Return: 0, or -EINVAL with nothing changed. The same for those below.
  */
 int sl_env_parse_promote(const char *s, struct sl_env *env);
 int sl_env_parse_ring(const char *s, struct sl_env *env);
 int sl_env_parse_spin(const char *s, struct sl_env *env);
+int sl_env_parse_spin_cpu(const char *s, struct sl_env *env);
 
 /**
  * sl_env_init() - read SCILAN_* into sl_env; a value that cannot be parsed is reported on

@@ -39,6 +39,9 @@ static const char help[] =
 	"                how long a waiting thread looks before it sleeps: fixed, 0 for not at "
 	"all,\n"
 	"                or adapted to what it finds, up to 50 (auto, the default)  [SCILAN_SPIN]\n"
+	"  --spin-cpu PERCENT\n"
+	"                of a CPU's time that a process may spend looking in vain, 100: no bound\n"
+	"                (20)                                                   [SCILAN_SPIN_CPU]\n"
 	"  --verbose     one line at the start, and one for each connection that stays on TCP\n"
 	"                                                                        [SCILAN_VERBOSE]\n"
 	"  --help        print this\n"
@@ -87,6 +90,12 @@ static int set_option(struct opts *o, int c, const char *arg)
 					    "1000000",
 					    arg);
 		return set("SCILAN_SPIN", arg, &o->spin);
+	case 'c':
+		if (sl_env_parse_spin_cpu(arg, &o->env))
+			return sl_cli_wrong("run: --spin-cpu %s: expected a number of percent up to "
+					    "100",
+					    arg);
+		return setenv("SCILAN_SPIN_CPU", arg, 1) ? -ENOMEM : 0;
 	default:
 		o->env.verbose = true;
 		return setenv("SCILAN_VERBOSE", "1", 1) ? -ENOMEM : 0;
@@ -202,6 +211,7 @@ int sl_cmd_run(int argc, char **argv)
 	static const struct option options[] = {
 		{"promote", required_argument, NULL, 'p'}, {"ring", required_argument, NULL, 'r'},
 		{"spin", required_argument, NULL, 's'},	   {"verbose", no_argument, NULL, 'v'},
+		{"spin-cpu", required_argument, NULL, 'c'},
 		{"help", no_argument, NULL, 'h'},	   {NULL, 0, NULL, 0},
 	};
 	struct opts o;

@@ -46,6 +46,7 @@ struct sl_spin {
 	uint32_t budget_ns; /* 0: the cap; else budget + 1 */
 	uint16_t skip;	    /* waits to come that do not spin: the machine is crowded */
 	uint16_t skipped;   /* how many were skipped the last time */
+	bool vain;	    /* the last wait ended in the kernel */
 };
 
 struct sl_sock {

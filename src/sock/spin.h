@@ -12,7 +12,12 @@
  * sleeper would have been woken long before. To go on is harmful:
  * since Linux 6.18 each sched_yield forfeits the rest of the slice, so a thread that yields often is served last, while
  * one that sleeps keeps its claim. So the spin ends there, and the next waits of this place sleep at
- * once: SL_SPIN_SKIP_MIN of them, then four times as many, up to SL_SPIN_SKIP_MAX; each spin that succeeds takes three quarters off.
+ * once: SL_SPIN_SKIP_MIN of them, then four times as many, up to SL_SPIN_SKIP_MAX; each spin that succeeds takes a
+ * sixteenth off.
+ *
+ * The purse. What a process spends on spins in vain is a part of one CPU's time at most (--spin-cpu). While it has spent more,
+ * places whose last spin was in vain sleep at once. Spins that succeed cost nothing, and neither do yields to a peer on this
+ * very core.
  */
 #ifndef SL_SPIN_H
 #define SL_SPIN_H
@@ -25,6 +30,7 @@
 #define SL_SPIN_YIELD_LOOKS 64	   /* looks between two yields */
 #define SL_SPIN_CLOCK_LOOKS 8	   /* looks between two readings of the clock */
 #define SL_SPIN_LONG_NS	    100000 /* a yield that took so long let others run */
+#define SL_SPIN_PURSE_NS    5000000 /* what may be spent at once */
 #define SL_SPIN_SKIP_MIN    4
 #define SL_SPIN_SKIP_MAX    1024
 
@@ -38,6 +44,14 @@ struct sl_spinning {
 	bool long_yield; /* the last turn gave the core to somebody for long */
 };
 
+/* Ticks of this process; see above. */
+struct sl_spin_purse {
+	_Atomic int64_t left;
+	_Atomic uint64_t filled; /* sl_ticks() when it was last added to */
+};
+
+extern struct sl_spin_purse sl_spin_purse;
+
 /*
  * Reading the clock takes as long as a handful of looks (20 ns and more on virtual machines): what comes
  * within the first looks is found without.
@@ -48,6 +62,9 @@ static inline void sl_spin_begin(struct sl_spinning *sp, struct sl_spin *place, 
 
 	if (sl_env.spin_auto && place->budget_ns)
 		ns = place->budget_ns - 1;
+	if (sl_unlikely(place->vain) && !same_cpu &&
+	    atomic_load_explicit(&sl_spin_purse.left, memory_order_relaxed) < 0)
+		ns = 0;
 	sp->place = place;
 	sp->start = sp->now = 0;
 	if (sl_unlikely(place->skip)) {
@@ -105,15 +122,41 @@ static inline bool sl_spin_tick(const struct sl_spinning *sp)
 	return sp->same_cpu || sp->looks % SL_SPIN_CLOCK_LOOKS == 0;
 }
 
+/* A spin was in vain: pay for it. Two threads at once may lose some of it. */
+static inline void sl_spin_charge(const struct sl_spinning *sp, bool slept)
+{
+	int64_t left, most = (int64_t)sl_ticks_of_ns(SL_SPIN_PURSE_NS);
+	uint64_t now, since;
+
+	if (!slept || sl_env.spin_cpu >= SL_SPIN_CPU_ALL)
+		return;
+	now = sp->now ? sp->now : sl_ticks();
+	since = now - atomic_load_explicit(&sl_spin_purse.filled, memory_order_relaxed);
+	if (since > UINT64_MAX / 2)
+		since = 0; /* another thread has read the clock later */
+	left = atomic_load_explicit(&sl_spin_purse.left, memory_order_relaxed);
+	if (since > sl_ticks_of_ns(SL_SPIN_PURSE_NS) * 100 / (sl_env.spin_cpu + 1))
+		left = most;
+	else
+		left += (int64_t)(since * sl_env.spin_cpu / 100);
+	left = left > most ? most : left;
+	if (!sp->same_cpu)
+		left -= (int64_t)(sp->now - sp->start);
+	atomic_store_explicit(&sl_spin_purse.left, left, memory_order_relaxed);
+	atomic_store_explicit(&sl_spin_purse.filled, now, memory_order_relaxed);
+}
+
 /** sl_spin_done() - the wait is over; @slept: it ended in the kernel */
 static inline void sl_spin_done(struct sl_spinning *sp, bool slept)
 {
 	uint32_t b = sp->place->budget_ns;
 	uint64_t took;
 
-	/* Not all at once: on a crowded core a spin succeeds now and then, too. */
+	/* Slowly: on a crowded core many spins succeed between two long yields. */
 	if (!slept && !sp->long_yield)
-		sp->place->skipped /= 4;
+		sp->place->skipped = (uint16_t)(sp->place->skipped - (sp->place->skipped + 15) / 16);
+	sp->place->vain = slept;
+	sl_spin_charge(sp, slept);
 	if (!sl_env.spin_auto)
 		return;
 	if (!b)

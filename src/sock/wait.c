@@ -23,6 +23,8 @@
 
 #define BELLS_MANY 256
 
+struct sl_spin_purse sl_spin_purse;
+
 bool sl_sock_same_cpu(struct sl_sock *s)
 {
 	struct sl_seg_shm *shm = s->link.seg.shm;

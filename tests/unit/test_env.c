@@ -125,6 +125,25 @@ static void test_spin(void **state)
 	}
 }
 
+static void test_spin_cpu(void **state)
+{
+	static const struct {
+		const char *text;
+		int want;
+		uint32_t percent;
+	} cases[] = {{"0", 0, 0},	 {"20", 0, 20},	     {"100", 0, 100},	   {"101", -EINVAL, 7},
+		     {"", -EINVAL, 7},	 {"5%", -EINVAL, 7}, {"auto", -EINVAL, 7}, {"-1", -EINVAL, 7}};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < N(cases); i++) {
+		struct sl_env env = {.spin_cpu = 7};
+
+		assert_int_equal(sl_env_parse_spin_cpu(cases[i].text, &env), cases[i].want);
+		assert_int_equal(env.spin_cpu, cases[i].percent);
+	}
+}
+
 /* A bad value is complained of once, and the default stays. */
 static void test_init(void **state)
 {
@@ -164,6 +183,7 @@ int main(void)
 		cmocka_unit_test(test_promote),
 		cmocka_unit_test(test_ring),
 		cmocka_unit_test(test_spin),
+		cmocka_unit_test(test_spin_cpu),
 		cmocka_unit_test(test_init),
 	};
 
