@@ -32,6 +32,9 @@ def postgres(name, cases, **how):
     return Suite(f"postgres_{name}", cases, seconds=600, user="postgres", **how)
 
 
+ASYNCIO = ("test_sock_lowlevel", "test_streams", "test_server", "test_buffered_proto", "test_events",
+           "test_ssl", "test_sendfile", "test_subprocess", "test_unix_events")
+
 ALL = [
     python("test_select", quick=True, lane=False),
     python("test_poll", lane=False),
@@ -42,8 +45,9 @@ ALL = [
     python("test_socketserver", resources="network", quick=True),
     python("test_asyncore"),
     python("test_asynchat", quick=True),
-    # Without sockets, and it takes minutes.
-    python("test_asyncio", leave="test_tasks"),
+    *(python(f"test_asyncio.{module}") for module in ASYNCIO),
+    # What is left has no connections.
+    python("test_asyncio", leave=",".join(ASYNCIO), lane=False, seconds=600),
     python("test_ssl"),
     python("test_httplib"),
     python("test_httpservers", quick=True),
@@ -63,7 +67,7 @@ ALL = [
     python("test_multiprocessing_spawn"),
     python("test_multiprocessing_main_handling", lane=False),
     Suite("perl_io", kinds.Perl(
-        "perl/dist/IO", "t/cache*.t", "t/io_[dmpsu]*.t", helpers=(
+        "perl/dist/IO", "t/cache*.t", "t/io_[dmps]*.t", "t/io_udp.t", "t/io_unix.t", helpers=(
             "perl/t/test.pl", "perl/t/charset_tools.pl"))),
     perl("io_socket_ip", "perl/cpan/IO-Socket-IP", "t/*.t"),
     perl("socket", "perl/cpan/Socket", "t/*.t", lane=False),
