@@ -86,11 +86,8 @@ def test_stunnel(mode, procs, serve, port, data, tunnel, tmp_path):
     serve(mode.server(["/usr/bin/python3", "-m", "http.server", str(port), "--bind", "127.0.0.1",
                        "--directory", str(path.parent)]), port)
     ports = tunnel(port)
-    client = procs.start(mode.client(["curl", "-sSf", "--limit-rate", "12M", "-o", tmp_path / "got",
-                                      f"http://127.0.0.1:{ports[1]}/{path.name}"]))
-    for one in (port, *ports):
-        mode.observe(one, download=True)
-    procs.finish(client)
+    mode.download(procs, ["curl", "-sSf", "--limit-rate", "12M", "-o", tmp_path / "got",
+                          f"http://127.0.0.1:{ports[1]}/{path.name}"], port, *ports)
     assert sha256_file(tmp_path / "got") == digest
     out = procs.run(mode.client(["nc", "-N", "127.0.0.1", str(ports[1])]),
                     data=b"GET /missing HTTP/1.0\r\n\r\n")

@@ -131,11 +131,7 @@ def test_forward(mode, procs, serve, sshd, options, port, data, tmp_path):
     serve(mode.server(["/usr/bin/python3", "-m", "http.server", str(web), "--bind", "127.0.0.1",
                        "--directory", str(path.parent)]), web)
     tunnel = serve(mode.client(ssh([*options, "-N", "-L", f"{local}:127.0.0.1:{web}"])), local)
-    client = procs.start(mode.client(["curl", "-sSf", "--limit-rate", "16M", "-o", tmp_path / "got",
-                                      f"http://127.0.0.1:{local}/{path.name}"]))
-    mode.observe(local, download=True)
-    if mode.name != "chaos": # the server's part may be over before it has been on memory
-        mode.observe(web, download=True)
-    procs.finish(client)
+    mode.download(procs, ["curl", "-sSf", "--limit-rate", "16M", "-o", tmp_path / "got",
+                          f"http://127.0.0.1:{local}/{path.name}"], local, web)
     assert sha256_file(tmp_path / "got") == digest
     procs.stop(tunnel)

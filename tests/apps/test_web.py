@@ -75,9 +75,7 @@ def test_web(mode, procs, serve, progs, port, data, files, tmp_path, name):
     serve(mode.server(SERVERS[name](port, files, progs, tmp_path)), port, env={"FILES": str(files)},
           cwd=tmp_path)
     url, got = f"http://127.0.0.1:{port}", tmp_path / "got"
-    client = procs.start(mode.client(["curl", "-sSf", "--limit-rate", "24M", "-o", got, f"{url}/{path.name}"]))
-    mode.observe(port, download=True)
-    procs.finish(client)
+    mode.download(procs, ["curl", "-sSf", "--limit-rate", "24M", "-o", got, f"{url}/{path.name}"], port)
     assert sha256_file(got) == digest
     if name in TAKES_POSTS:
         for _ in range(2):

@@ -75,9 +75,7 @@ def apache(mode, serve, files, public_dir):
 
 def download(mode, procs, url, port, tmp_path, digest, *options):
     got = tmp_path / "got"
-    client = procs.start(mode.client(["curl", "-sSf", "--limit-rate", "24M", *options, "-o", got, url]))
-    mode.observe(port, download=True)
-    procs.finish(client)
+    mode.download(procs, ["curl", "-sSf", "--limit-rate", "24M", *options, "-o", got, url], port)
     assert sha256_file(got) == digest
 
 
