@@ -45,7 +45,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define SL_MSG_VERSION	  1u
+#define SL_MSG_VERSION	  2u
 #define SL_BROKER_SYSTEM  "/run/scilan/broker.sock"
 #define SL_BROKER_USER	  "scilan-broker-%u" /* abstract, the user's effective uid */
 #define SL_OFFER_REATTACH 1u
