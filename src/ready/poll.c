@@ -130,9 +130,11 @@ static nfds_t fill_kernel(struct pollset *p, bool for_sleep)
 		p->kfds[i].revents = 0;
 		if (!p->socks[i])
 			continue;
+		/* Awake, the rings tell of data. Of a peer that has reset or died the kernel alone does. */
+		p->kfds[i].events = POLLRDHUP;
 		if (!for_sleep)
-			p->kfds[i].fd = -1;
-		p->kfds[i].events = POLLIN | POLLRDHUP;
+			continue;
+		p->kfds[i].events |= POLLIN;
 		if (sl_sock_kernel_out(p->socks[i]))
 			p->kfds[i].events |= p->fds[i].events & POLLOUT;
 	}
@@ -299,6 +301,7 @@ static int poll_set(struct pollset *p, struct sl_deadline *d, const sigset_t *ma
 		k = 0;
 		if (d->now || due_at(sl_ticks()) || (!n && !spinning && p->npromoted < p->n)) {
 			k = kernel_now(p);
+			n = scan_rings(p);
 		} else if (n) {
 			take_kernel(p); /* clears the others' revents: kfds hold nothing */
 		}
