@@ -226,8 +226,6 @@ static int ctl_add(struct sl_ep *ep, int fd, struct epoll_event *ev)
 		if (rc == 1)
 			rc = add_tracked(ep, s, fd, ev, why != SL_WHY_NONE);
 		sl_sock_put(s);
-		if (rc == 0)
-			sl_sock_connected(fd); /* or accepted; who waits for it in epoll does not fork for it */
 		broker = sl_hidden_get(SL_HIDDEN_BROKER);
 		if (broker >= 0)
 			watch_broker(ep, broker);

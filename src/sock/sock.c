@@ -104,11 +104,8 @@ void sl_sock_connected(int fd)
 
 	if (!s)
 		return;
-	if (!s->connecting && !sl_sock_attached(s) && atomic_load(&s->offer) == SL_OFFER_NONE &&
-	    s->calls >= s->call_next && atomic_load(&s->side->holders) < 2 && !s->side->foreign) {
-		sl_stat_addresses(s, fd);
-		sl_offer_out(s, fd);
-	}
+	sl_stat_addresses(s, fd);
+	sl_offer_out(s, fd);
 	sl_sock_put(s);
 }
 

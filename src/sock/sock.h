@@ -137,10 +137,10 @@ static inline void sl_sock_put(struct sl_sock *s);
 void sl_sock_track(int fd, bool connecting);
 
 /**
- * sl_sock_connected() - connect() has succeeded, or the program waits for it in epoll: `eager` offers now
+ * sl_sock_connected() - connect() has succeeded: `eager` offers now
  *
- * An accepted connection is offered when the program first does something with it, also by `eager`: a server that forks
- * for each would offer it in the process that is about to close it.
+ * An accepted connection is offered with its first call, also by `eager`: a server that forks for each would offer it
+ * in the process that is about to close it.
  */
 void sl_sock_connected(int fd);
 
