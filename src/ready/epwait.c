@@ -132,13 +132,15 @@ static void kernel_event(struct sl_item *it, uint32_t events)
 	struct sl_sock *s;
 	uint32_t known = 0; /* no new edge: sl_sock_edge() has counted it */
 
-	if (!atomic_load(&it->promoted) || it->dormant || !(s = it->sock))
+	if (!atomic_load(&it->promoted) || !(s = it->sock))
 		return;
 	if (s->side->kfin || s->side->rx.ring.fin)
 		known |= EPOLLRDHUP;
 	if (s->side->dead)
 		known |= EPOLLHUP | EPOLLERR;
 	sl_sock_kernel_event(s, s->fd, events);
+	if (it->dormant)
+		return; /* the program is not told, but what has happened has happened: this edge does not come again */
 	events &= ~known;
 	if (!sl_rx_memory(&s->link))
 		it->kernel_edge |= events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
