@@ -45,7 +45,8 @@ ALL = [
     python("test_socketserver", resources="network", quick=True),
     python("test_asyncore"),
     python("test_asynchat", quick=True),
-    *(python(f"test_asyncio.{module}") for module in ASYNCIO),
+    *(python(f"test_asyncio.{module}", quick=module in ("test_sendfile", "test_streams"))
+      for module in ASYNCIO),
     # What is left has no connections.
     python("test_asyncio", leave=",".join(ASYNCIO), lane=False, seconds=600),
     python("test_ssl"),
@@ -64,7 +65,7 @@ ALL = [
     python("test_logging"),
     python("test_multiprocessing_fork"),
     python("test_multiprocessing_forkserver"),
-    python("test_multiprocessing_spawn"),
+    python("test_multiprocessing_spawn", seconds=900),
     python("test_multiprocessing_main_handling", lane=False),
     Suite("perl_io", kinds.Perl(
         "perl/dist/IO", "t/cache*.t", "t/io_[dmps]*.t", "t/io_udp.t", "t/io_unix.t", helpers=(
