@@ -74,6 +74,12 @@ static uint64_t *mask_of(ucontext_t *uc)
 	return (uint64_t *)(void *)&uc->uc_sigmask;
 }
 
+static void send_again(const siginfo_t *si)
+{
+	(void)sl_sys6(SYS_rt_tgsigqueueinfo, getpid(), (long)sl_tid(), si->si_signo, (long)si, 0,
+		      0);
+}
+
 static void call(int sig, siginfo_t *si, void *uc)
 {
 	void (*fn)(int, siginfo_t *, void *) =
@@ -81,18 +87,23 @@ static void call(int sig, siginfo_t *si, void *uc)
 	uint32_t flags = atomic_load(&table[sig].flags);
 	struct sigaction dfl = {.sa_handler = SIG_DFL};
 
+	/*
+	 * There is none any more, and yet the kernel has ours: a runtime (Go's) has read it from the kernel, and put it
+	 * back past libc. What the program has said last holds.
+	 */
+	if (sl_unlikely((uintptr_t)fn == (uintptr_t)SIG_IGN))
+		return;
+	if (sl_unlikely(!fn)) {
+		(void)REAL(sigaction)(sig, &dfl, NULL);
+		send_again(si);
+		return;
+	}
 	if (flags & SA_RESETHAND)
 		(void)REAL(sigaction)(sig, &dfl, NULL);
 	sl_sect.ran++;
 	if (!(flags & SA_RESTART))
 		sl_sect.ran_hard++;
 	fn(sig, si, uc);
-}
-
-static void send_again(const siginfo_t *si)
-{
-	(void)sl_sys6(SYS_rt_tgsigqueueinfo, getpid(), (long)sl_tid(), si->si_signo, (long)si, 0,
-		      0);
 }
 
 static void on_signal(int sig, siginfo_t *si, void *context)

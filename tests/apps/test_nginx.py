@@ -44,8 +44,8 @@ http {{
 
 @pytest.fixture(scope="session")
 def files(public_dir, data):
-    directory = public_dir / "www"
-    directory.mkdir()
+    directory = public_dir / "www-nginx"
+    directory.mkdir(exist_ok=True) # other tests import this fixture
     for name, size in FILES.items():
         (directory / name).write_bytes(data(size)[0].read_bytes())
     return directory
@@ -57,7 +57,7 @@ def nginx(mode, serve, files, tmp_path):
     def start(user="user root;", reuseport=True, sendfile=True, back=1, server=None):
         port = free_port()
         directory = tmp_path / f"nginx-{port}"
-        directory.mkdir()
+        directory.mkdir(exist_ok=True) # other tests import this fixture
         config = directory / "nginx.conf"
         config.write_text(CONFIG.format(
             dir=directory, port=port, files=files, user=user, back=back,
