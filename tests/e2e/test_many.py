@@ -4,20 +4,22 @@ import resource
 
 import pytest
 
+from harness.wait import until
+
 MOST = 10_000
 EACH = 16 << 10 # what an idle one may keep in memory, of both ends together
 
 
 @pytest.fixture
 def count():
-    """How many: the broker needs three descriptors for each, and keeps a quarter for clients."""
+    """How many: the broker needs three descriptors for each, and keeps others for clients and bells."""
     old = resource.getrlimit(resource.RLIMIT_NOFILE)
-    want = 4 * MOST + 1000
+    want = 5 * MOST + 1000
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (want, max(want, old[1])))
     except (ValueError, PermissionError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (old[1], old[1]))
-    yield min(MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4 - 200)
+    yield min(MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 5 - 200)
     resource.setrlimit(resource.RLIMIT_NOFILE, old)
 
 
@@ -39,10 +41,13 @@ def test_many(count, status, serve, under, procs, many, progs, port):
     client = many()
     for opened in range(0, count, 500):
         client.do(f"open {min(500, count - opened)}")
-    for _ in range(6):
-        client.do("ping 1")
-    status.wait_memory(port, count, seconds=60)
-    client.do("ping 2")
+    client.do("ping 5")
+
+    def everywhere():
+        client.do("ping 1") # a lane is changed by the next that is sent
+        lanes = [c[d]["lane"] for c in status.connections(port) for d in ("tx", "rx")]
+        return lanes.count("memory") == len(lanes) == 4 * count
+    until(everywhere, f"{count} connections on the memory lane", 60)
     touched = {}
     for pid in (server.pid, client.proc.pid):
         for inode, size in shared_pages(pid).items():
