@@ -23,6 +23,7 @@
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -196,6 +197,10 @@ void pair_fds(int fd[2]);
 /** lanes() - bit 0: @fd sends over memory, bit 1: receives; -1: this program is not under scilan */
 int lanes(int fd);
 
+/** on() - put a handler in place; on_signal() counts in caught */
+extern volatile sig_atomic_t caught;
+void on_signal(int sig);
+void on(int sig, void (*handler)(int), int flags);
 void sigpipe_catch(void);
 int sigpipe_count(void); /* of this thread, since the last look */
 void pause_ms(long ms);

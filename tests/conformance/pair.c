@@ -452,3 +452,18 @@ void pair_close(struct pair *p)
 	if (p->b.pid > 0)
 		waitpid(p->b.pid, NULL, 0);
 }
+
+volatile sig_atomic_t caught;
+
+void on_signal(int sig)
+{
+	(void)sig;
+	caught++;
+}
+
+void on(int sig, void (*handler)(int), int flags)
+{
+	struct sigaction sa = {.sa_handler = handler, .sa_flags = flags};
+
+	sigaction(sig, &sa, NULL);
+}

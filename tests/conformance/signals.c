@@ -19,21 +19,7 @@
 #include <unistd.h>
 #include "conform.h"
 
-static volatile sig_atomic_t caught;
 static int the_fd = -1;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	caught++;
-}
-
-static void on(int sig, void (*handler)(int), int flags)
-{
-	struct sigaction sa = {.sa_handler = handler, .sa_flags = flags};
-
-	sigaction(sig, &sa, NULL);
-}
 
 /* --- every call --- */
 
