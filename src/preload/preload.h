@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include "common.h"
 #include "ready.h"
 #include "real.h"
@@ -36,6 +37,14 @@ extern __thread unsigned sl_spawning __attribute__((tls_model("initial-exec")));
 
 /* The program has made a process on our memory by itself (clone with CLONE_VM). */
 extern bool sl_strangers;
+
+/** sl_clone_forks() - is a clone() with these flags a fork? One that makes a process on our memory is noted. */
+static inline bool sl_clone_forks(uint64_t flags)
+{
+	if ((flags & CLONE_VM) && !(flags & CLONE_THREAD))
+		sl_strangers = true;
+	return !(flags & (CLONE_VM | CLONE_FILES));
+}
 
 /**
  * sl_foreign() - is this a child that shares our memory, and not our descriptors (posix_spawn, clone)?

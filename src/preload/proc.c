@@ -135,9 +135,7 @@ SL_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	tls = va_arg(ap, void *);
 	child_tid = va_arg(ap, pid_t *);
 	va_end(ap);
-	if ((flags & CLONE_VM) && !(flags & CLONE_THREAD))
-		sl_strangers = true;
-	if (!sl_live || !fn || !stack || (flags & (CLONE_VM | CLONE_FILES)))
+	if (!sl_clone_forks((uint64_t)flags) || !sl_live || !fn || !stack)
 		return REAL(clone)(fn, stack, flags, arg, parent_tid, tls, child_tid);
 	sl_proc_before_fork();
 	pid = REAL(clone)(cloned, stack, flags, &c, parent_tid, tls, child_tid);

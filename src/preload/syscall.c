@@ -198,9 +198,7 @@ static bool is_fork(long nr, const long *a)
 	uint64_t flags = nr == SYS_clone ? (uint64_t)a[0] : args ? args->flags : 0;
 	bool stack = nr == SYS_clone ? a[1] : args && args->stack;
 
-	if ((flags & CLONE_VM) && !(flags & CLONE_THREAD))
-		sl_strangers = true;
-	return !(flags & (CLONE_VM | CLONE_FILES)) && !stack && (nr == SYS_clone || args);
+	return sl_clone_forks(flags) && !stack && (nr == SYS_clone || args);
 }
 
 static long raw_fork(long nr, const long *a)
