@@ -33,6 +33,7 @@
  * Variants, correct too:
  *   NO_EAGER           without (a) and (c), which are for speed
  *   NO_CLOSED_LOOK     without the look at the writer's own next word
+ *   BOUNDED            the writer uses less than the ring has (SO_SNDBUF)
  *
  * Bugs, each must fail:
  *   BUG_WANT_STORE     the writer stores position and WANT over the reader's word (C1)
@@ -78,6 +79,8 @@ byte other = ARMED;	/* the other direction's word */
 
 #ifdef BUG_NO_TERMINATOR_ROOM
 #define ROOM	(p + 1 - room <= R)
+#elif defined(BOUNDED)
+#define ROOM	(p + 2 - room <= R - 1)
 #else
 #define ROOM	(p + 2 - room <= R)
 #endif

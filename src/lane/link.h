@@ -124,8 +124,11 @@ static inline bool sl_tx_hint(const struct sl_link *l)
 /** sl_tx_fin() - publish FIN: nothing follows in this direction */
 int sl_tx_fin(struct sl_link *l, int fd);
 
-/** sl_tx_room() - bytes that could be sent on the memory lane now */
-size_t sl_tx_room(struct sl_link *l);
+/** sl_tx_roomy() - there is room on the memory lane that is worth telling of (sl_ring_worth()) */
+bool sl_tx_roomy(struct sl_link *l);
+
+/** sl_tx_bound() - the program has set SO_SNDBUF: no more than that is to be under way (ring.h); 0: it has not */
+void sl_tx_bound(struct sl_link *l, uint32_t bound);
 
 /* --- receiving; rx lock --- */
 
@@ -140,6 +143,12 @@ size_t sl_tx_room(struct sl_link *l);
 #define SL_RX_DROP 0x20000000
 ssize_t sl_rx_recv(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, int flags,
 		   bool *ring);
+
+/** sl_rx_hold() - the same for SO_RCVBUF, to be told to the peer */
+static inline void sl_rx_hold(struct sl_link *l, uint32_t hold)
+{
+	atomic_store_explicit(&l->in.ctl->hold, hold, memory_order_relaxed);
+}
 
 /** sl_rx_avail() - bytes that can be received now, up to @enough; -EPROTO */
 ssize_t sl_rx_avail(struct sl_link *l, int fd, size_t enough);

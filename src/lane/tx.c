@@ -364,10 +364,17 @@ int sl_tx_fin(struct sl_link *l, int fd)
 	return rc < 0 ? rc : answer_all(l, fd, FIN_MS);
 }
 
-size_t sl_tx_room(struct sl_link *l)
+bool sl_tx_roomy(struct sl_link *l)
 {
 	struct sl_ring_tx *tx = &l->side->tx.ring;
-	size_t room = sl_ring_room(&l->out, tx, false);
+	size_t worth = sl_ring_worth(&l->out, tx);
 
-	return room >= l->out.len / 4 ? room : sl_ring_room(&l->out, tx, true);
+	return sl_ring_room(&l->out, tx, false) >= worth ||
+	       sl_ring_room(&l->out, tx, true) >= worth;
+}
+
+void sl_tx_bound(struct sl_link *l, uint32_t bound)
+{
+	l->side->tx.ring.bound = bound;
+	(void)sl_ring_room(&l->out, &l->side->tx.ring, true);
 }

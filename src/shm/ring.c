@@ -16,25 +16,58 @@ void sl_ring_init(struct sl_ring *r, const struct sl_seg *seg, unsigned from)
 {
 	r->base = sl_seg_ring(seg, from);
 	r->len = seg->ring_len;
+	r->step = sl_min_size(r->len / 8, SL_RING_STEP);
 	r->ctl = &seg->shm->ring[from];
 }
 
 /* --- writer --- */
 
+/* Bytes, headers included, that may be written behind @used ones with @keep left over. */
+static size_t space(const struct sl_ring *r, uint64_t used, size_t keep)
+{
+	used += HDR + keep;
+	return used >= r->len ? 0 : (size_t)(r->len - used);
+}
+
+/* What the reader has not taken. It may say anything between the last credit and our position. */
+static uint64_t under_way(const struct sl_ring *r, const struct sl_ring_tx *tx)
+{
+	uint64_t taken = atomic_load_explicit(&r->ctl->consumed, memory_order_relaxed);
+	uint64_t used = tx->pos - tx->credit;
+
+	if (tx->pos - taken < used)
+		used = tx->pos - taken;
+	return used >= tx->pos - tx->pad_end + tx->pad_len ? used - tx->pad_len : used;
+}
+
+/* A bounded writer's room: as if the credit stood where it leaves just that. */
+static void lower_floor(const struct sl_ring *r, struct sl_ring_tx *tx)
+{
+	uint64_t may = tx->bound, used = under_way(r, tx), left;
+	uint32_t hold = atomic_load_explicit(&r->ctl->hold, memory_order_relaxed);
+
+	may += hold ? hold : SL_RING_HOLD;
+	if (may < SL_RING_BOUND)
+		may = SL_RING_BOUND;
+	left = used < may ? may - used : 0;
+	if (left < space(r, tx->pos - tx->credit, SL_RING_RESERVE))
+		tx->floor = tx->pos + HDR + SL_RING_RESERVE + left - r->len;
+}
+
+static void set_floor(const struct sl_ring *r, struct sl_ring_tx *tx)
+{
+	tx->floor = tx->credit;
+	if (sl_unlikely(tx->bound))
+		lower_floor(r, tx);
+}
+
 /* The peer writes the credit word: only a position between the last one and ours is believed. */
-static void reload_credit(struct sl_ring_tx *tx, uint64_t v)
+static void reload_credit(const struct sl_ring *r, struct sl_ring_tx *tx, uint64_t v)
 {
 	v &= ~SL_WANT;
 	if (v - tx->credit <= tx->pos - tx->credit && !(v & 7))
 		tx->credit = v;
-}
-
-/* Bytes, headers included, that may be written at tx->pos with @keep left over. */
-static size_t space(const struct sl_ring *r, const struct sl_ring_tx *tx, size_t keep)
-{
-	uint64_t used = tx->pos - tx->credit + HDR + keep;
-
-	return used >= r->len ? 0 : (size_t)(r->len - used);
+	set_floor(r, tx);
 }
 
 size_t sl_ring_room(const struct sl_ring *r, struct sl_ring_tx *tx, bool reload)
@@ -42,8 +75,8 @@ size_t sl_ring_room(const struct sl_ring *r, struct sl_ring_tx *tx, bool reload)
 	size_t n;
 
 	if (reload)
-		reload_credit(tx, atomic_load_explicit(&r->ctl->credit, memory_order_acquire));
-	n = space(r, tx, SL_RING_RESERVE);
+		reload_credit(r, tx, atomic_load_explicit(&r->ctl->credit, memory_order_acquire));
+	n = space(r, tx->pos - tx->floor, SL_RING_RESERVE);
 	return n <= HDR ? 0 : n - HDR;
 }
 
@@ -66,7 +99,15 @@ static int publish(const struct sl_ring *r, struct sl_ring_tx *tx, enum sl_rec_t
 /* Jump to the front. The caller has checked that the tail and a header fit. */
 static int pad(const struct sl_ring *r, struct sl_ring_tx *tx, int *ring)
 {
-	return publish(r, tx, SL_PAD, 0, (tx->pos | (r->len - 1)) + 1, ring);
+	uint64_t next = (tx->pos | (r->len - 1)) + 1, len = next - tx->pos;
+	int rc = publish(r, tx, SL_PAD, 0, next, ring);
+
+	if (rc < 0)
+		return rc;
+	tx->pad_end = next;
+	tx->pad_len = (uint32_t)len;
+	set_floor(r, tx);
+	return 0;
 }
 
 static size_t tail(const struct sl_ring *r, const struct sl_ring_tx *tx)
@@ -77,7 +118,7 @@ static size_t tail(const struct sl_ring *r, const struct sl_ring_tx *tx)
 /* Everything consumed and past the first pages: go on at the front, where the cache is warm. */
 static int go_front(const struct sl_ring *r, struct sl_ring_tx *tx, int *ring)
 {
-	reload_credit(tx, atomic_load_explicit(&r->ctl->credit, memory_order_acquire));
+	reload_credit(r, tx, atomic_load_explicit(&r->ctl->credit, memory_order_acquire));
 	if (tx->credit != tx->pos)
 		return 0;
 	return pad(r, tx, ring);
@@ -132,15 +173,15 @@ int sl_ring_control(const struct sl_ring *r, struct sl_ring_tx *tx, enum sl_rec_
 	size_t need = HDR + pad8(len);
 	int rc;
 
-	reload_credit(tx, atomic_load_explicit(&r->ctl->credit, memory_order_acquire));
+	reload_credit(r, tx, atomic_load_explicit(&r->ctl->credit, memory_order_acquire));
 	if (tail(r, tx) < need) {
-		if (space(r, tx, 0) < tail(r, tx))
+		if (space(r, tx->pos - tx->credit, 0) < tail(r, tx))
 			return -ENOBUFS;
 		rc = pad(r, tx, ring);
 		if (rc < 0)
 			return rc;
 	}
-	if (space(r, tx, 0) < need)
+	if (space(r, tx->pos - tx->credit, 0) < need)
 		return -ENOBUFS;
 	if (len)
 		memcpy(sl_ring_word(r, tx->pos) + 1, data, len);
@@ -185,7 +226,7 @@ bool sl_ring_want(const struct sl_ring *r, struct sl_ring_tx *tx, size_t need)
 	/* Against a reader that closes and then looks for WANT (L4): both sides in one order. */
 	uint64_t v = atomic_fetch_or_explicit(&r->ctl->credit, SL_WANT, memory_order_seq_cst);
 
-	reload_credit(tx, v);
+	reload_credit(r, tx, v);
 	if (sl_ring_room(r, tx, false) < need && !sl_ring_closed(r, tx))
 		return false;
 	atomic_fetch_and_explicit(&r->ctl->credit, ~SL_WANT, memory_order_acq_rel);
@@ -311,7 +352,7 @@ bool sl_ring_credit(const struct sl_ring *r, struct sl_ring_rx *rx, bool force)
 	uint64_t due = rx->pos - rx->published, old;
 
 	atomic_store_explicit(&r->ctl->consumed, rx->pos, memory_order_relaxed);
-	if (!force && due < r->len / 8) {
+	if (!force && due < r->step) {
 		old = atomic_load_explicit(&r->ctl->credit, memory_order_relaxed);
 		/* Empty: a waiting writer gets all there is, and one past the front may go back. */
 		if (!(old & SL_WANT) && (rx->pos & (r->len - 1)) < sl_ring_front(r))

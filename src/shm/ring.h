@@ -8,7 +8,7 @@
  * word behind it is set to EMPTY (the terminator), so the reader always finds a word to look at.
  *
  * Credit. The writer may not overrun the reader, so the reader publishes its position now and then in one
- * 64-bit word: after 1/8 of the ring, before it arms, and where a waiting writer set SL_WANT.
+ * 64-bit word: after 1/8 of the ring (SL_RING_STEP at most), before it arms, and where a waiting writer set SL_WANT.
  *
  *	writer					reader
  *	  no room by the cached credit		  consumed a record
@@ -32,6 +32,12 @@
  *
  * SL_RING_RESERVE bytes are never given to data, so that START, END and FIN can always be published.
  *
+ * Bound. A program that has set SO_SNDBUF counts on a send that finds no room when about that much, and what the peer's
+ * SO_RCVBUF holds, is under way. So its writer uses less than the ring (sl_ring_tx.bound). It is counted from the hint
+ * `consumed`, not from the credit, which may be SL_RING_STEP behind; the bound is never less than two such steps, so
+ * that a reader which has taken all there was has given room by credit alone (C1). What a PAD has skipped is not
+ * counted. All this stands in one position (`floor`), so that sends with room by the last known credit know nothing of it.
+ *
  * What it does not do: it knows nothing of lanes, sleeping or errors of sockets (lane/), and it takes no
  * locks: one thread a side at a time. The positions (struct sl_ring_tx, sl_ring_rx) live where all
  * processes of one side can share them; the peer never sees them. Whatever the peer stores, accesses stay
@@ -48,11 +54,15 @@
 #define SL_RING_RESERVE 256u
 #define SL_OWED(bell)	((int)(bell) + 1) /* what @ring of the writer's functions says; 0: none */
 #define SL_RING_CHUNK	(16u << 10) /* a larger send is cut, so that both sides copy at once */
+#define SL_RING_STEP	(32u << 10) /* credit is given that often at least */
+#define SL_RING_BOUND	(72u << 10) /* a writer's bound is no less: 64 KiB of data, as TCP takes on loopback */
+#define SL_RING_HOLD	(128u << 10) /* the reader's part of it, where the program has set none: Linux's own SO_RCVBUF */
 
 /* A process's view of a ring: private, from sl_ring_init(). */
 struct sl_ring {
 	uint8_t *base;
 	size_t len;
+	size_t step; /* credit is given after so many bytes */
 	struct sl_ring_ctl_shm *ctl;
 };
 
@@ -62,8 +72,12 @@ static inline size_t sl_ring_front(const struct sl_ring *r)
 }
 
 struct sl_ring_tx {
-	uint64_t pos;	 /* next record goes here */
-	uint64_t credit; /* reader's position as last seen */
+	uint64_t credit;  /* reader's position as last seen */
+	uint64_t pos;	  /* next record goes here */
+	uint64_t floor;	  /* room for data is counted from here: @credit, or what @bound makes of it */
+	uint64_t pad_end; /* behind the last PAD, */
+	uint32_t pad_len; /* which skipped so many bytes */
+	uint32_t bound;	  /* the program's SO_SNDBUF, as the kernel has it; 0: not set */
 };
 
 struct sl_ring_rx {
@@ -113,6 +127,12 @@ int sl_ring_control(const struct sl_ring *r, struct sl_ring_tx *tx, enum sl_rec_
 
 /** sl_ring_room() - payload bytes that data may use now; @reload: look at the credit word */
 size_t sl_ring_room(const struct sl_ring *r, struct sl_ring_tx *tx, bool reload);
+
+/** sl_ring_worth() - so much room is worth telling a program of, or waking it for */
+static inline size_t sl_ring_worth(const struct sl_ring *r, const struct sl_ring_tx *tx)
+{
+	return tx->bound ? sl_min_size(r->len / 4, SL_RING_BOUND / 4) : r->len / 4;
+}
 
 /**
  * sl_ring_want() - ask to be rung when there is credit; C1

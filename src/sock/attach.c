@@ -7,6 +7,7 @@
  * bytes were moved past us, the connection stays on TCP.
  */
 #include <fcntl.h>
+#include <linux/socket.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -103,8 +104,26 @@ void sl_timeout_note(struct sl_sock *s, int fd)
 	s->rcvtimeo = tv.tv_sec || tv.tv_usec;
 }
 
+static uint32_t socket_option(int fd, int name)
+{
+	int v = 0;
+	socklen_t len = sizeof(v);
+
+	return sl_sys_getsockopt(fd, SOL_SOCKET, name, &v, &len) < 0 || v < 0 ? 0 : (uint32_t)v;
+}
+
+/* The kernel knows whether they were set, on this socket or on its listener. */
+void sl_buffers_note(struct sl_sock *s, int fd)
+{
+	uint32_t set = socket_option(fd, SO_BUF_LOCK);
+
+	sl_tx_bound(&s->link, set & SOCK_SNDBUF_LOCK ? socket_option(fd, SO_SNDBUF) : 0);
+	sl_rx_hold(&s->link, set & SOCK_RCVBUF_LOCK ? socket_option(fd, SO_RCVBUF) : 0);
+}
+
 static void note_options(struct sl_sock *s, int fd)
 {
+	sl_buffers_note(s, fd);
 	s->nonblock = sl_sys_fcntl(fd, F_GETFL, 0) & O_NONBLOCK;
 	sl_lowat_note(s, fd);
 	sl_lowat_one(s, fd);

@@ -77,7 +77,7 @@ static uint32_t out_events(struct sl_sock *s, int fd)
 	else if (sl_sock_attached(s) && sd->tx.state == SL_TX_MEM && !sd->kfin) {
 		if (sl_unlikely(sl_ring_closed(&s->link.out, &sd->tx.ring)))
 			ev = OUT_BITS | CLOSED;
-		else if (sl_tx_room(&s->link) >= s->link.out.len / 4)
+		else if (sl_tx_roomy(&s->link))
 			ev = OUT_BITS;
 	} else if (sl_sys_poll_now(fd, POLLOUT) & POLLOUT) {
 		ev = OUT_BITS;
@@ -206,8 +206,9 @@ bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int slot)
 	if (!how)
 		return uncertain;
 	if (sl_sock_attached(s) && s->side->tx.state == SL_TX_MEM &&
-	    sl_tx_room(&s->link) < s->link.out.len / 4)
-		uncertain = !sl_ring_want(&s->link.out, &s->side->tx.ring, s->link.out.len / 4) &&
+	    !sl_tx_roomy(&s->link))
+		uncertain = !sl_ring_want(&s->link.out, &s->side->tx.ring,
+					  sl_ring_worth(&s->link.out, &s->side->tx.ring)) &&
 			    (s->side->rx.state == SL_RX_TCP || (drain && sl_others_may_leave(s)));
 	sl_tx_release(s, how);
 	return uncertain;

@@ -122,6 +122,8 @@ void sl_chaos(struct sl_sock *s, int fd);
 void sl_lowat_note(struct sl_sock *s, int fd);
 void sl_lowat_one(const struct sl_sock *s, int fd);
 void sl_timeout_note(struct sl_sock *s, int fd); /* SO_RCVTIMEO */
+/* SO_SNDBUF and SO_RCVBUF, where the program has set them: no more than that is under way. Both locks held, attached. */
+void sl_buffers_note(struct sl_sock *s, int fd);
 
 /* an exec has left us this promoted connection: enter a number for it, and go on with it */
 bool sl_sock_enter(struct sl_sock *s, int fd);
@@ -130,12 +132,12 @@ void sl_sock_inherited(struct sl_sock *s, int fd);
 void sl_give_delays(struct sl_sock *s, int fd);
 
 /*
- * SO_RCVLOWAT as far as the ring can meet it: while the reader does not look, a quarter can always be sent. More than
- * that would have both ends wait for each other.
+ * SO_RCVLOWAT as far as the ring can meet it: while the reader does not look, a quarter can always be sent, or by a
+ * bounded writer 64 KiB (SL_RING_BOUND). More than that would have both ends wait for each other.
  */
 static inline size_t sl_lowat(const struct sl_sock *s)
 {
-	return sl_min_size((size_t)s->lowat, s->link.in.len / 4);
+	return sl_min_size((size_t)s->lowat, 2 * s->link.in.step);
 }
 
 /*

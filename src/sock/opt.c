@@ -94,6 +94,22 @@ static void take_lowat(struct sl_sock *s, int fd)
 		sl_rx_release(s, how);
 }
 
+static bool of_buffers(int name)
+{
+	return name == SO_SNDBUF || name == SO_RCVBUF || name == SO_SNDBUFFORCE ||
+	       name == SO_RCVBUFFORCE || name == SO_BUF_LOCK;
+}
+
+static void take_buffers(struct sl_sock *s, int fd)
+{
+	int how = sl_both_take(s);
+
+	if (how && sl_sock_attached(s))
+		sl_buffers_note(s, fd);
+	if (how)
+		sl_both_release(s, how);
+}
+
 int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const void *val,
 		       socklen_t len)
 {
@@ -116,6 +132,8 @@ int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const voi
 		take_lowat(s, fd);
 	if (level == SOL_SOCKET && (name == SO_RCVTIMEO_OLD || name == SO_RCVTIMEO_NEW))
 		sl_timeout_note(s, fd);
+	if (level == SOL_SOCKET && of_buffers(name))
+		take_buffers(s, fd);
 	return rc;
 }
 

@@ -477,7 +477,8 @@ static bool want_room(struct sl_sock *s, size_t need)
 		return true;
 	ready = tx->state != SL_TX_MEM || tx->fin ||
 		sl_ring_want(&s->link.out, &tx->ring,
-			     sl_min_size(need < 64 ? 64 : need, s->link.out.len / 4));
+			     sl_min_size(need < 64 ? 64 : need,
+					 sl_ring_worth(&s->link.out, &tx->ring)));
 	if (!ready) {
 		tx->waiters++;
 		s->waiters++;

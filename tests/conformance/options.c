@@ -134,6 +134,66 @@ static void bad_options(struct pair *p)
 	rec_sys("F_GETPIPE_SZ", fcntl(p->a.fd, F_GETPIPE_SZ));
 }
 
+static long fill(int fd)
+{
+	static char buf[4096];
+	long all = 0;
+	ssize_t n;
+
+	while ((n = send(fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+		all += n;
+	return all;
+}
+
+static bool empty(int fd, long all)
+{
+	static char buf[4096];
+	ssize_t n = 1;
+
+	while (all > 0 && n > 0) {
+		n = recv(fd, buf, sizeof(buf), 0);
+		all -= n;
+	}
+	return all == 0;
+}
+
+/*
+ * The writer's SO_SNDBUF and the reader's SO_RCVBUF say when a send finds no room. Set before the connection is made:
+ * the window that TCP has given it does not take back. Accepted sockets have what their listener had.
+ */
+static void small_buffers(struct pair *p)
+{
+	int size = 4096, fd, peer, lfd, i;
+	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct pollfd out;
+	uint16_t port;
+	long n;
+
+	(void)p;
+	lfd = listen_on(&port);
+	rec_sys("SO_SNDBUF", setsockopt(lfd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)));
+	peer = socket(AF_INET, SOCK_STREAM, 0);
+	rec_sys("SO_RCVBUF", setsockopt(peer, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)));
+	addr.sin_port = htons(port);
+	rec_sys("connect", connect(peer, (void *)&addr, sizeof(addr)));
+	fd = accept(lfd, NULL, NULL);
+	out = (struct pollfd){.fd = fd, .events = POLLOUT};
+	warm_fds(fd, peer);
+	for (i = 0; i < 10; i++) {
+		n = fill(fd);
+		rec("some %d, not much %d", n > 4096, n <= 100000);
+		rec_sys("full", poll(&out, 1, 20));
+		rec("all there %d", empty(peer, n));
+		rec_sys("room", poll(&out, 1, 2000));
+	}
+	n = fill(peer);
+	rec("much %d", n > 100000);
+	rec("all there %d", empty(fd, n));
+	close(fd);
+	close(peer);
+	close(lfd);
+}
+
 #define PAIR_GOES_ON                                                                               \
 	{A, SEND, 10}, {B, RECV, 10}, {B, SEND, 20},                                               \
 	{                                                                                          \
@@ -174,6 +234,7 @@ const struct conform_case opt_cases[] = {
 	       {A, SETOPT, SOL_SOCKET, SO_RCVBUF, 20000}, {A, GETOPT, SOL_SOCKET, SO_RCVBUF},
 	       PAIR_GOES_ON, {A, FILL}, {B, TAKEFILL}, {B, FILL}, {A, TAKEFILL}),
 	 0},
+	{"small buffers", 0, NULL, small_buffers},
 	{"no delay and cork", ALL,
 	 STEPS({A, SETOPT, IPPROTO_TCP, TCP_NODELAY, 1}, {A, GETOPT, IPPROTO_TCP, TCP_NODELAY},
 	       {A, SETOPT, IPPROTO_TCP, TCP_CORK, 1}, {A, SEND, 10},

@@ -289,8 +289,8 @@ static void all_calls(const char *name)
 	expect_one_of(name, "arm", sl_rx_arm(l, 0, &ring));
 	expect_one_of(name, "kernel", sl_rx_kernel(l, victim->fd, true));
 	expect_one_of(name, "scan", sl_ring_scan(&l->in, &victim->side.rx.ring));
-	expect_one_of(name, "room", (ssize_t)sl_tx_room(l));
-	assert_true(sl_tx_room(l) < l->out.len);
+	expect_one_of(name, "room", (ssize_t)sl_ring_room(&l->out, &l->side->tx.ring, true));
+	assert_true(sl_ring_room(&l->out, &l->side->tx.ring, true) < l->out.len);
 	(void)sl_ring_want(&l->out, &victim->side.tx.ring, 64);
 	(void)sl_rx_hint(l);
 	(void)sl_link_unread(l);

@@ -242,6 +242,85 @@ static void test_capacity(void **state)
 	}
 }
 
+/*
+ * A bounded writer has no more under way than its bound, wherever it is and whatever PADs have skipped; 64 KiB it
+ * always has; and when the reader has taken all of it, there is room again by the credit alone.
+ */
+static void test_bound(void **state)
+{
+	static const struct {
+		size_t ring;
+		uint32_t bound, hold;
+		size_t least, most;
+	} cases[] = {
+		{SL_RING_LEN_DEF, 4608, 2304, 65536, 73728},
+		{SL_RING_LEN_DEF, 4608, 0, 120000, 4608 + 131072},
+		{SL_RING_LEN_DEF, 100001, 30001, 120000, 130002},
+		{SL_RING_LEN_DEF, 1u << 30, 4096, 65536, SL_RING_LEN_DEF},
+		{SL_RING_LEN_DEF * 16, 4608, 2304, 65536, 73728},
+		{SL_RING_LEN_MIN, 4608, 2304, SL_RING_LEN_MIN / 4 - 1100, SL_RING_LEN_MIN},
+	};
+	uint64_t held, before, taken;
+	struct lone_ring l;
+	int ring = 0;
+	ssize_t n;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (before = 0; before < cases[i].ring + 4096; before += cases[i].ring / 60) {
+			lone_open(&l, cases[i].ring);
+			l.tx.bound = cases[i].bound;
+			atomic_store(&l.r.ctl->hold, cases[i].hold);
+			(void)sl_ring_room(&l.r, &l.tx, true);
+			for (held = 0; held < before; held += (size_t)n) {
+				n = put(&l, held, 1020, &ring);
+				assert_true(n > 0);
+				assert_int_equal(get(&l, held, SIZE_MAX), n);
+				(void)sl_ring_credit(&l.r, &l.rx, false);
+			}
+			for (held = 0; (n = put(&l, held, 1016, &ring)) > 0; held += (size_t)n)
+				;
+			if (held < cases[i].least || held > cases[i].most)
+				fail_msg("case %zu at %zu: %zu fit", i, (size_t)before, (size_t)held);
+			assert_false(sl_ring_want(&l.r, &l.tx, sl_ring_worth(&l.r, &l.tx)));
+			for (taken = 0, ring = 0; (n = get(&l, taken, SIZE_MAX)) > 0; taken += (size_t)n)
+				ring |= sl_ring_credit(&l.r, &l.rx, false);
+			assert_int_equal(taken, held);
+			assert_true(ring);
+			atomic_store(&l.r.ctl->consumed, 0);
+			assert_true(sl_ring_room(&l.r, &l.tx, true) >= sl_ring_worth(&l.r, &l.tx));
+			lone_close(&l);
+		}
+	}
+}
+
+/* A reader may say of itself what it likes: the writer stays within the ring. */
+static void test_bound_lies(void **state)
+{
+	static const uint64_t lies[] = {0, 1, UINT64_MAX, 1ull << 63, 5000, 5001, 1u << 20};
+	struct lone_ring l;
+	uint64_t held;
+	int ring = 0;
+	ssize_t n;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		lone_open(&l, SL_RING_LEN_DEF);
+		l.tx.bound = 4608;
+		(void)sl_ring_room(&l.r, &l.tx, true);
+		atomic_store(&l.r.ctl->hold, (uint32_t)lies[i]);
+		atomic_store(&l.r.ctl->consumed, lies[i]);
+		for (held = 0; (n = put(&l, held, 1000, &ring)) > 0; held += (size_t)n) {
+			assert_true(l.tx.pos - l.tx.credit <= l.r.len - SL_RING_RESERVE);
+			atomic_store(&l.r.ctl->consumed, lies[i] + held);
+		}
+		assert_int_equal(n, 0);
+		lone_close(&l);
+	}
+}
+
 /* START, FIN and END find room in a ring that is full of data, at every offset. */
 static void test_reserve(void **state)
 {
@@ -435,6 +514,8 @@ int main(void)
 		cmocka_unit_test(test_close),
 		cmocka_unit_test(test_credit_believed),
 		cmocka_unit_test(test_capacity),
+		cmocka_unit_test(test_bound),
+		cmocka_unit_test(test_bound_lies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
