@@ -81,6 +81,8 @@ struct sl_brk_offer {
 /* One client that holds one side of a pair. */
 struct sl_brk_hold {
 	LIST_ENTRY(sl_brk_hold) of_client, of_end;
+	struct sl_tab_node by_id;
+	uint64_t id; /* the client's number of the offer that gave it this; 0: none */
 	struct sl_brk_client *client;
 	struct sl_brk_end *end;
 };
@@ -135,7 +137,7 @@ struct sl_brk {
 	uint64_t next_serial;
 	unsigned client_count, client_max, pair_count, pair_max, bell_count, bell_max;
 	struct sl_tab offer_by_id, offer_by_cookie, offer_by_tuple;
-	struct sl_tab pair_by_id, end_by_cookie, client_by_serial;
+	struct sl_tab pair_by_id, end_by_cookie, client_by_serial, hold_by_id;
 	LIST_HEAD(sl_brk_clients, sl_brk_client) clients, dying;
 	LIST_HEAD(sl_brk_users, sl_brk_user) users;
 	LIST_HEAD(sl_brk_pairs, sl_brk_pair) pairs;
@@ -186,6 +188,7 @@ void sl_brk_refuse(struct sl_brk *b, struct sl_brk_client *c, uint64_t id, enum 
 void sl_brk_flush(struct sl_brk *b, struct sl_brk_client *c);
 
 /* offer.c: they borrow fd */
+uint64_t sl_brk_id_hash(const struct sl_brk_client *c, uint64_t id);
 void sl_brk_offer(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m, int fd);
 void sl_brk_proof(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m, int fd);
 void sl_brk_withdraw(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m);
@@ -200,6 +203,19 @@ void sl_brk_offers_drop(struct sl_brk *b, struct sl_brk_client *c);
  * On failure both are refused. The offers are to be freed by the caller in either case.
  */
 void sl_brk_pair(struct sl_brk *b, struct sl_brk_offer *first, struct sl_brk_offer *second);
+
+/**
+ * sl_brk_pair_again() - a socket is offered that is an end of a live pair: is that to be had?
+ *
+ * It is, as long as nobody has attached this end: whoever it was given to has not used it, and never will if it is
+ * honest (it has forked, or passed the socket on). The other end notices nothing.
+ *
+ * Return: true: PAIRED was sent; false: no such pair, go on.
+ */
+bool sl_brk_pair_again(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m,
+		       uint64_t cookie);
+/* @c withdraws an offer that has become this pair meanwhile: it will not attach */
+void sl_brk_pair_withdraw(struct sl_brk *b, struct sl_brk_client *c, uint64_t id);
 struct sl_brk_pair *sl_brk_pair_find(struct sl_brk *b, uint64_t id);
 void sl_brk_reattach(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m, int fd);
 void sl_brk_gone(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m);

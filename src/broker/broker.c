@@ -51,6 +51,7 @@ static int tabs_init(struct sl_brk *b)
 	struct sl_tab *tabs[] = {
 		&b->offer_by_id, &b->offer_by_cookie, &b->offer_by_tuple,
 		&b->pair_by_id,	 &b->end_by_cookie,   &b->client_by_serial,
+		&b->hold_by_id,
 	};
 	size_t i;
 
@@ -69,6 +70,8 @@ static void tabs_fini(struct sl_brk *b)
 	sl_tab_fini(&b->pair_by_id);
 	sl_tab_fini(&b->end_by_cookie);
 	sl_tab_fini(&b->client_by_serial);
+	sl_tab_fini(&b->hold_by_id);
+	sl_tab_fini(&b->hold_by_id);
 }
 
 static int signals_init(struct sl_brk *b, sigset_t *old)

@@ -12,7 +12,8 @@
  *               reads the addresses from the socket itself (nothing declared is believed) and
  *               drops it.
  *     PROOF     id; fd: the TCP socket once more. An answer to PROVE.
- *     WITHDRAW  id: the offer is void (closed, demoted, forked).
+ *     WITHDRAW  id: the offer is void (closed, demoted, forked). Where PAIRED is under way already, that pair is
+ *               not attached.
  *     GONE      pair, side: this end has detached from the segment of that pair.
  *     BELL      arg = slot, below SL_BELL_SLOTS; fd: an eventfd, non-blocking. From now on the bell
  *               (serial << SL_BELL_SLOT_BITS | slot), until this client goes away.
@@ -31,6 +32,10 @@
  * addresses the mirror image of the second's in the same network namespace (SO_NETNS_COOKIE). The
  * second's socket has been open since its offer (an honest client withdraws before it closes), and
  * a 4-tuple has at most one connection at a time: so the two are the two ends of one connection.
+ *
+ * Pairing again: where an OFFER shows the socket of an end of a live pair, and nobody has attached that end
+ * (sl_seg_attached()), it is answered by PAIRED at once: the same segment and side, and a fresh side page. So a
+ * child gets what its parent was given and did not use before the fork.
  *
  * With SL_OFFER_REATTACH an OFFER asks for a live pair of which this socket (by SO_COOKIE) is an
  * end: PAIRED with the same segment, side and side page, or REFUSED.

@@ -5,7 +5,7 @@
 #include "brk.h"
 #include "common.h"
 
-static uint64_t id_hash(const struct sl_brk_client *c, uint64_t id)
+uint64_t sl_brk_id_hash(const struct sl_brk_client *c, uint64_t id)
 {
 	uint64_t key[2] = {(uintptr_t)c, id};
 
@@ -14,7 +14,7 @@ static uint64_t id_hash(const struct sl_brk_client *c, uint64_t id)
 
 static struct sl_brk_offer *find_id(struct sl_brk *b, const struct sl_brk_client *c, uint64_t id)
 {
-	struct sl_tab_node *n = sl_tab_first(&b->offer_by_id, id_hash(c, id));
+	struct sl_tab_node *n = sl_tab_first(&b->offer_by_id, sl_brk_id_hash(c, id));
 	struct sl_brk_offer *o;
 
 	for (; n; n = sl_tab_next(n)) {
@@ -82,7 +82,7 @@ static struct sl_brk_offer *offer_new(struct sl_brk *b, struct sl_brk_client *c,
 	o->facts = *f;
 	o->id = m->id;
 	o->ring_len = m->arg;
-	sl_tab_add(&b->offer_by_id, &o->by_id, id_hash(c, m->id));
+	sl_tab_add(&b->offer_by_id, &o->by_id, sl_brk_id_hash(c, m->id));
 	sl_tab_add(&b->offer_by_cookie, &o->by_cookie, sl_tab_hash(&f->cookie, sizeof(f->cookie)));
 	sl_tab_add(&b->offer_by_tuple, &o->by_tuple, sl_tab_hash(&f->tuple, sizeof(f->tuple)));
 	LIST_INSERT_HEAD(&c->offers, o, link);
@@ -120,6 +120,8 @@ void sl_brk_offer(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg
 		sl_brk_refuse(b, c, m->id, why);
 		return;
 	}
+	if (sl_brk_pair_again(b, c, m, f.cookie))
+		return;
 	/* The same socket, shown by another holder; or an older connection with these addresses. */
 	old = find_cookie(b, f.cookie);
 	if (old)
@@ -173,6 +175,8 @@ void sl_brk_withdraw(struct sl_brk *b, struct sl_brk_client *c, const struct sl_
 
 	if (o)
 		offer_free(b, o);
+	else
+		sl_brk_pair_withdraw(b, c, m->id);
 }
 
 void sl_brk_offers_drop(struct sl_brk *b, struct sl_brk_client *c)

@@ -63,20 +63,33 @@ static void grace_stop(struct sl_brk *b, struct sl_brk_end *e)
 	e->until_ms = 0;
 }
 
-static void hold_free(struct sl_brk_hold *h)
+static void hold_free(struct sl_brk *b, struct sl_brk_hold *h)
 {
+	if (h->id)
+		sl_tab_del(&b->hold_by_id, &h->by_id);
 	LIST_REMOVE(h, of_client);
 	LIST_REMOVE(h, of_end);
 	h->end->hold_count--;
 	free(h);
 }
 
-static int hold_add(struct sl_brk *b, struct sl_brk_end *e, struct sl_brk_client *c)
+static void hold_number(struct sl_brk *b, struct sl_brk_hold *h, uint64_t id)
 {
-	struct sl_brk_hold *h;
+	if (h->id)
+		sl_tab_del(&b->hold_by_id, &h->by_id);
+	h->id = id;
+	if (id)
+		sl_tab_add(&b->hold_by_id, &h->by_id, sl_brk_id_hash(h->client, id));
+}
 
-	if (find_hold(e, c))
+static int hold_add(struct sl_brk *b, struct sl_brk_end *e, struct sl_brk_client *c, uint64_t id)
+{
+	struct sl_brk_hold *h = find_hold(e, c);
+
+	if (h) {
+		hold_number(b, h, id);
 		return 0;
+	}
 	if (e->hold_count >= SL_BRK_HOLDERS_MAX)
 		return -ENOSPC;
 	h = calloc(1, sizeof(*h));
@@ -87,6 +100,7 @@ static int hold_add(struct sl_brk *b, struct sl_brk_end *e, struct sl_brk_client
 	LIST_INSERT_HEAD(&c->holds, h, of_client);
 	LIST_INSERT_HEAD(&e->holds, h, of_end);
 	e->hold_count++;
+	hold_number(b, h, id);
 	grace_stop(b, e);
 	return 0;
 }
@@ -98,7 +112,7 @@ void sl_brk_pair_free(struct sl_brk *b, struct sl_brk_pair *p)
 
 	for (i = 0; i < 2; i++) {
 		while ((h = LIST_FIRST(&p->end[i].holds)) != NULL)
-			hold_free(h);
+			hold_free(b, h);
 		grace_stop(b, &p->end[i]);
 		sl_tab_del(&b->end_by_cookie, &p->end[i].by_cookie);
 		p->end[i].user->ends--;
@@ -220,7 +234,8 @@ void sl_brk_pair(struct sl_brk *b, struct sl_brk_offer *first, struct sl_brk_off
 	if (b->pair_count < b->pair_max && !over_limit(b, first) && !over_limit(b, second))
 		why = pair_new(b, o, &p);
 	if (p &&
-	    (hold_add(b, &p->end[0], first->client) || hold_add(b, &p->end[1], second->client))) {
+	    (hold_add(b, &p->end[0], first->client, first->id) ||
+	     hold_add(b, &p->end[1], second->client, second->id))) {
 		sl_brk_pair_free(b, p);
 		why = SL_WHY_LIMIT_MEMORY;
 	}
@@ -254,7 +269,7 @@ void sl_brk_reattach(struct sl_brk *b, struct sl_brk_client *c, const struct sl_
 		e = find_end(b, cookie);
 		if (!e)
 			why = SL_WHY_EXECED;
-		else if (hold_add(b, e, c))
+		else if (hold_add(b, e, c, 0))
 			why = SL_WHY_LIMIT_BROKER;
 	}
 	if (why != SL_WHY_NONE)
@@ -263,9 +278,68 @@ void sl_brk_reattach(struct sl_brk *b, struct sl_brk_client *c, const struct sl_
 		send_paired(b, c, e->pair, (unsigned)(e - e->pair->end), m->id);
 }
 
+/* A side page that nobody has: whoever got the last one may still write to it. Return: 0, -errno. */
+static int fresh_side(struct sl_brk_end *e)
+{
+	int fd = sl_side_create();
+
+	if (fd < 0)
+		return fd;
+	(void)close(e->side_fd);
+	e->side_fd = fd;
+	return 0;
+}
+
+static bool attached(const struct sl_brk_end *e)
+{
+	return sl_seg_attached(e->pair->seg_fd, (unsigned)(e - e->pair->end));
+}
+
+bool sl_brk_pair_again(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m,
+		       uint64_t cookie)
+{
+	struct sl_brk_end *e = find_end(b, cookie), *other;
+	unsigned side;
+
+	if (!e)
+		return false;
+	side = (unsigned)(e - e->pair->end);
+	other = &e->pair->end[1 - side];
+	/* The other has attached and left: what is to come is another pair. */
+	if (attached(e) || (finished(other) && attached(other)))
+		return false;
+	if (fresh_side(e) || hold_add(b, e, c, m->id))
+		sl_brk_refuse(b, c, m->id, SL_WHY_LIMIT_BROKER);
+	else
+		send_paired(b, c, e->pair, side, m->id);
+	return true;
+}
+
+static void hold_drop(struct sl_brk *b, struct sl_brk_hold *h)
+{
+	struct sl_brk_pair *p = h->end->pair;
+
+	hold_free(b, h);
+	free_if_finished(b, p);
+}
+
+void sl_brk_pair_withdraw(struct sl_brk *b, struct sl_brk_client *c, uint64_t id)
+{
+	struct sl_tab_node *n = sl_tab_first(&b->hold_by_id, sl_brk_id_hash(c, id));
+	struct sl_brk_hold *h;
+
+	for (; n; n = sl_tab_next(n)) {
+		h = sl_container_of(n, struct sl_brk_hold, by_id);
+		if (h->client == c && h->id == id) {
+			hold_drop(b, h);
+			return;
+		}
+	}
+}
+
 /*
- * Ignored: a pair that is unknown by now, or that this client does not hold (a child that says GONE
- * for what its parent attached). A client that holds both ends names the one it means in side.
+ * Ignored: a pair that is unknown by now, or an end that this client does not hold (a child that says GONE for what
+ * its parent attached; PAIRED that was withdrawn before it came).
  */
 void sl_brk_gone(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m)
 {
@@ -275,12 +349,8 @@ void sl_brk_gone(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg 
 	if (!p)
 		return;
 	h = find_hold(&p->end[m->side & 1], c);
-	if (!h)
-		h = find_hold(&p->end[~m->side & 1], c);
-	if (!h)
-		return;
-	hold_free(h);
-	free_if_finished(b, p);
+	if (h)
+		hold_drop(b, h);
 }
 
 /* The client has disconnected: an exec, an exit, or a crash. */
@@ -291,7 +361,7 @@ void sl_brk_holds_drop(struct sl_brk *b, struct sl_brk_client *c)
 
 	while ((h = LIST_FIRST(&c->holds)) != NULL) {
 		e = h->end;
-		hold_free(h);
+		hold_free(b, h);
 		if (e->hold_count)
 			continue;
 		e->until_ms = b->now_ms + SL_BRK_GRACE_MS;

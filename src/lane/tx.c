@@ -107,7 +107,7 @@ int sl_tx_start(struct sl_link *l, int fd)
 	if (tx->state == SL_TX_MEM)
 		return 1;
 	if (tx->state != SL_TX_TCP || tx->fin || l->side->kfin ||
-	    !atomic_load_explicit(&peer(l)->attached, memory_order_acquire))
+	    atomic_load_explicit(&peer(l)->attached, memory_order_acquire) != SL_ATTACHED)
 		return 0;
 	atomic_store_explicit(&l->out.ctl->rung, tx->ksent, memory_order_relaxed);
 	rc = sl_ring_control(&l->out, &tx->ring, SL_START, &start, sizeof(start), &ring);

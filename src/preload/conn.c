@@ -204,8 +204,10 @@ SL_ALIAS(__connect, connect);
 
 static int accepted(int fd, int listener)
 {
-	if (fd >= 0 && may_track())
-		track_accepted(fd, listener);
+	if (fd < 0 || !may_track())
+		return fd;
+	track_accepted(fd, listener);
+	sl_sock_connected(fd);
 	return fd;
 }
 

@@ -175,3 +175,26 @@ void sl_seg_detach(struct sl_seg *seg)
 	sl_map_retire(seg->shm, seg->map_len);
 	seg->shm = NULL;
 }
+
+bool sl_seg_claim(struct sl_seg *seg)
+{
+	uint32_t nobody = SL_NOBODY;
+
+	return atomic_compare_exchange_strong(&seg->shm->side[seg->side].attached, &nobody,
+					      SL_CLAIMED);
+}
+
+void sl_seg_unclaim(struct sl_seg *seg)
+{
+	atomic_store(&seg->shm->side[seg->side].attached, SL_NOBODY);
+}
+
+bool sl_seg_attached(int fd, unsigned side)
+{
+	uint32_t attached = SL_NOBODY;
+	off_t at = (off_t)(offsetof(struct sl_seg_shm, side) + side * sizeof(struct sl_seg_side_shm) +
+			   offsetof(struct sl_seg_side_shm, attached));
+
+	return pread(fd, &attached, sizeof(attached), at) != sizeof(attached) ||
+	       attached != SL_NOBODY;
+}

@@ -41,9 +41,16 @@ struct sl_ring_ctl_shm {
 	_Alignas(SL_BLOCK) _Atomic uint64_t rung; /* writer: kernel-lane position behind its last bell */
 };
 
+/* In this order; back to nobody where attaching was not possible after all. */
+enum sl_attached {
+	SL_NOBODY,
+	SL_ATTACHED, /* this end has mapped the segment, and reads its ring */
+	SL_CLAIMED,  /* it is about to: nobody else may */
+};
+
 /* Written by the end that the block belongs to, read by the other. */
 struct sl_seg_side_shm {
-	_Alignas(SL_BLOCK) _Atomic uint32_t attached; /* 0 -> 1 when this end has mapped the segment */
+	_Alignas(SL_BLOCK) _Atomic uint32_t attached; /* enum sl_attached */
 	_Atomic uint32_t cpu;	 /* 1 + the CPU on which this end last ran; 0 unknown */
 	_Atomic uint32_t reason; /* enum sl_reason: why this end does not use the memory lane */
 	uint32_t pid;		 /* for `status` */
@@ -94,6 +101,17 @@ int sl_seg_create(size_t ring_len);
  */
 int sl_seg_attach(struct sl_seg *seg, int fd, unsigned side);
 void sl_seg_detach(struct sl_seg *seg);
+
+/**
+ * sl_seg_claim() - take this end of the segment: there is one attachment of it only
+ *
+ * Return: false: somebody has it, or had it.
+ */
+bool sl_seg_claim(struct sl_seg *seg);
+void sl_seg_unclaim(struct sl_seg *seg); /* it was not used after all */
+
+/** sl_seg_attached() - has anybody claimed or attached that end of the segment in memfd @fd? The peer may lie. */
+bool sl_seg_attached(int fd, unsigned side);
 
 static inline uint8_t *sl_seg_ring(const struct sl_seg *seg, unsigned from)
 {

@@ -201,11 +201,14 @@ static int attach_locked(struct sl_sock *s, int fd)
 		return refused;
 	if (sl_seg_attach(&seg, s->pair_fd[0], s->pair_side) < 0)
 		return SL_WHY_BAD_SEGMENT;
+	me = &seg.shm->side[seg.side];
+	refused = SL_WHY_SHARED;
+	if (!sl_seg_claim(&seg))
+		goto detach; /* the broker gave it to another holder of the socket, which was faster */
 	side = sl_map_shared(s->pair_fd[1], SL_SIDE_LEN);
-	if (!side) {
-		sl_seg_detach(&seg);
-		return SL_WHY_LIMIT_MEMORY;
-	}
+	refused = SL_WHY_LIMIT_MEMORY;
+	if (!side)
+		goto unclaim;
 	memset(side, 0, sizeof(*side));
 	side->holders = 1;
 	side->tx.ksent = old->tx.ksent;
@@ -216,12 +219,9 @@ static int attach_locked(struct sl_sock *s, int fd)
 	sl_link_init(&s->link, &seg, side, s->stat);
 	s->link.bell.gen = s->offer_gen;
 	s->link.bell.pair = s->pair;
-	refused = sl_sock_hooks.attaching ? sl_sock_hooks.attaching(s) : 0;
-	if (refused < 0) {
-		sl_seg_detach(&seg);
-		sl_map_retire(side, SL_SIDE_LEN);
-		return -refused;
-	}
+	refused = sl_sock_hooks.attaching ? -sl_sock_hooks.attaching(s) : 0;
+	if (refused > 0)
+		goto retire;
 	s->side = side;
 	if (old != &s->own)
 		sl_map_retire(old, SL_SIDE_LEN);
@@ -233,13 +233,20 @@ static int attach_locked(struct sl_sock *s, int fd)
 	s->stat->peer_reason = SL_WHY_NONE;
 	atomic_store_explicit(&s->attached, true, memory_order_release);
 
-	me = &seg.shm->side[seg.side];
 	me->pid = (uint32_t)getpid();
 	memcpy(me->program, sl_stat_program, sizeof(me->program));
-	atomic_store_explicit(&me->attached, 1, memory_order_release);
+	atomic_store_explicit(&me->attached, SL_ATTACHED, memory_order_release);
 	sl_stat_reason(s, SL_WHY_PAIRED);
 	(void)sl_tx_start(&s->link, fd);
 	return 0;
+
+retire:
+	sl_map_retire(side, SL_SIDE_LEN);
+unclaim:
+	sl_seg_unclaim(&seg);
+detach:
+	sl_seg_detach(&seg);
+	return refused;
 }
 
 void sl_sock_inherited(struct sl_sock *s, int fd)

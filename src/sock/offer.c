@@ -335,16 +335,29 @@ void sl_offer_gone(const struct sl_sock *s)
 	send_note(SL_MSG_GONE, 0, s->pair, s->pair_side);
 }
 
+/* After how many calls to ask again; 0: never. */
+static uint32_t ask_again(uint32_t why)
+{
+	switch (why) {
+	case SL_WHY_CONNECTING: /* asked too early: the handshake was not over */
+		return 1;
+	case SL_WHY_SHARED: /* the offer of another holder, who has forked us perhaps, was looked at behind ours */
+		return 8;
+	case SL_WHY_LIMIT_BROKER:
+	case SL_WHY_LIMIT_FILES:
+		return 64;
+	default:
+		return 0;
+	}
+}
+
 static void refused(struct sl_sock *s, uint32_t why)
 {
+	uint32_t again = ask_again(why);
+
 	atomic_fetch_sub(&br.out, 1);
-	/* Asked too early: the handshake was not over. */
-	if (why == SL_WHY_CONNECTING || why == SL_WHY_LIMIT_BROKER || why == SL_WHY_LIMIT_FILES) {
-		atomic_store(&s->offer, SL_OFFER_NONE);
-		s->call_next = s->calls + (why == SL_WHY_CONNECTING ? 1 : 64);
-	} else {
-		atomic_store(&s->offer, SL_OFFER_NEVER);
-	}
+	s->call_next = s->calls + again;
+	atomic_store(&s->offer, again ? SL_OFFER_NONE : SL_OFFER_NEVER);
 	sl_stat_reason(s, why < SL_WHY_COUNT ? why : SL_WHY_PEER_REFUSED);
 }
 

@@ -101,12 +101,18 @@ bool sl_sock_enter(struct sl_sock *s, int fd)
 void sl_sock_connected(int fd)
 {
 	struct sl_sock *s = sl_env.promote_calls == 0 ? sl_sock_get(fd) : NULL;
+	int err = errno;
 
 	if (!s)
 		return;
+	/* A server that only accepts makes no other call of ours: it takes its answers here. */
+	if (sl_offer_due())
+		sl_offer_pump();
 	sl_stat_addresses(s, fd);
-	sl_offer_out(s, fd);
+	if (atomic_load(&s->offer) == SL_OFFER_NONE)
+		sl_offer_out(s, fd);
 	sl_sock_put(s);
+	errno = err;
 }
 
 void sl_sock_dup(int oldfd, int newfd)

@@ -137,10 +137,10 @@ static inline void sl_sock_put(struct sl_sock *s);
 void sl_sock_track(int fd, bool connecting);
 
 /**
- * sl_sock_connected() - connect() has succeeded: `eager` offers now
+ * sl_sock_connected() - connect() or accept() has succeeded: `eager` offers now
  *
- * An accepted connection is offered with its first call, also by `eager`: a server that forks for each would offer it
- * in the process that is about to close it.
+ * Errno is left alone. A server may fork for an accepted connection, and its child be the one that uses it: then what
+ * was offered here is withdrawn, and the child gets the same pair (fork.c).
  */
 void sl_sock_connected(int fd);
 
