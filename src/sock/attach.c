@@ -439,7 +439,8 @@ void sl_sock_ring(struct sl_sock *s, int fd)
 
 	if (!how)
 		return;
-	(void)sl_tx_bell(&s->link, fd);
+	if (sl_sock_attached(s)) /* another thread may have given the segment up */
+		(void)sl_tx_bell(&s->link, fd);
 	sl_tx_release(s, how);
 }
 
