@@ -18,6 +18,7 @@ struct sl_src {
 	int fd;	    /* >= 0: a file or pipe instead */
 	off_t *pos; /* file offset to read at and advance; NULL: the file's own */
 	bool pipe;  /* fd is a pipe */
+	bool told;  /* the kernel has raised SIGPIPE: it does so for descriptors, whatever one says */
 };
 
 struct sl_sink {

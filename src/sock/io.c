@@ -843,15 +843,15 @@ ssize_t sl_sock_send(struct sl_sock *s, int fd, const struct msghdr *m, int flag
 /* --- from and to other descriptors --- */
 
 /* sendfile and splice into the socket: one loop, the source is a descriptor. */
-static ssize_t send_from(struct sl_sock *s, int fd, struct sl_src *src, size_t count, int flags)
+static ssize_t send_from(struct sl_sock *s, int fd, struct sl_src *src, size_t count)
 {
 	size_t sent = 0;
 	ssize_t n;
 
-	n = send_lanes(s, fd, src, count, flags, &sent);
+	n = send_lanes(s, fd, src, count, 0, &sent);
 	if (n == -ERESTART && !sent)
 		return n;
-	return send_result(s, fd, n == -ERESTART ? -EAGAIN : n, sent, 0);
+	return send_result(s, fd, n == -ERESTART ? -EAGAIN : n, sent, src->told ? MSG_NOSIGNAL : 0);
 }
 
 ssize_t sl_sock_sendfile(struct sl_sock *s, int fd, int in_fd, off_t *pos, size_t count)
@@ -872,7 +872,7 @@ ssize_t sl_sock_sendfile(struct sl_sock *s, int fd, int in_fd, off_t *pos, size_
 				return n;
 			}
 		}
-		n = send_from(s, fd, &src, count, 0);
+		n = send_from(s, fd, &src, count);
 		if (n != -ERESTART)
 			return n;
 	}
@@ -899,7 +899,7 @@ ssize_t sl_sock_splice_in(struct sl_sock *s, int fd, int pipe_fd, size_t len, un
 		if (n <= 0)
 			return n ? n : -EAGAIN;
 		n = sl_sys_ioctl(pipe_fd, FIONREAD, &saved) == 0 && saved > 0 ? saved : 1;
-		n = send_from(s, fd, &src, sl_min_size(len, (size_t)n), 0);
+		n = send_from(s, fd, &src, sl_min_size(len, (size_t)n));
 		if (n != -ERESTART)
 			return n;
 		saved = errno;

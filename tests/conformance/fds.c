@@ -271,6 +271,30 @@ static void sendfile_pipe_closed(struct pair *p)
 	rec("SIGPIPE %d at %ld", sigpipe_count(), (long)at);
 }
 
+/* One SIGPIPE for each call that fails so, whoever finds out. */
+static void sendfile_to_nobody(struct pair *p)
+{
+	int fd = a_file(p, 8000), pipes[2], i;
+	off_t at = 0;
+	struct pollfd dead = {.fd = p->a.fd};
+
+	(void)!pipe(pipes);
+	(void)!write(pipes[1], "some", 4);
+	take(p, B, CLOSE, 0, 0, 0);
+	pause_ms(20);
+	rec_sys("write", write(p->a.fd, "x", 1));
+	rec_sys("poll", poll(&dead, 1, 1000) == 1);
+	for (i = 0; i < 3; i++) {
+		rec_sys("sendfile", sendfile(p->a.fd, fd, &at, 4000));
+		rec("SIGPIPE %d", sigpipe_count());
+		rec_sys("splice", splice(pipes[0], NULL, p->a.fd, NULL, 4, 0));
+		rec("SIGPIPE %d", sigpipe_count());
+	}
+	close(pipes[0]);
+	close(pipes[1]);
+	close(fd);
+}
+
 static void splice_in(struct pair *p)
 {
 	int pipes[2];
@@ -435,6 +459,7 @@ const struct conform_case fd_cases[] = {
 	{"sendfile", ALL, NULL, sendfile_},
 	{"sendfile, much", ALL, NULL, sendfile_much},
 	{"sendfile after the end", ALL, NULL, sendfile_pipe_closed},
+	{"sendfile to nobody", ALL, NULL, sendfile_to_nobody},
 	{"splice from a pipe", ALL, NULL, splice_in},
 	{"splice to a pipe", ALL, NULL, splice_out},
 	{"splice waits", ALL, NULL, splice_waits},
