@@ -39,6 +39,8 @@ struct sl_tx_side {
 	uint32_t fin;	  /* shut down by us */
 	uint32_t waiters; /* threads asleep for room */
 	uint32_t stuck;	  /* the last bell did not get through, waiting for it was in vain */
+	uint32_t taken;	  /* SL_TX_BACK: behind @back, so many bytes more lie in the ring, */
+	uint32_t taken_off; /* from here on in the place of the record behind the last */
 	uint64_t end;	  /* SL_TX_DONE: the ring's data stands before this position */
 	uint64_t kend;	  /* and data was sent by TCP from this kernel-lane position on */
 };

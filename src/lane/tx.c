@@ -2,13 +2,13 @@
 /* tx.c - the sending direction; see link.h */
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <time.h>
 #include "link.h"
 #include "sys.h"
 
 #define KERNEL_PIECE 8192u
 #define FIN_MS	     2000 /* waited before FIN for the kernel to take what was given back */
-#define TAKEN_MS     60000
 
 static struct sl_seg_side_shm *peer(const struct sl_link *l)
 {
@@ -45,6 +45,25 @@ static int closed(struct sl_link *l, int fd)
 	return rc ? rc : back < 0 ? back : 0;
 }
 
+/* Behind all that: what taken() has left. Return as below. */
+static int send_taken(struct sl_link *l, int fd)
+{
+	struct sl_tx_side *tx = &l->side->tx;
+	const uint8_t *data = (const uint8_t *)(sl_ring_word(&l->out, tx->ring.pos) + 1);
+	ssize_t n;
+
+	if (!tx->taken)
+		return 0;
+	n = sl_sys_send(fd, data + tx->taken_off, tx->taken, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0)
+		return (int)n;
+	tx->ksent += (uint64_t)n;
+	l->stat->tx.bytes_tcp += (uint64_t)n;
+	tx->taken_off += (uint32_t)n;
+	tx->taken -= (uint32_t)n;
+	return 1;
+}
+
 /* One record of what was given back. Return: 1 more; 0 that was all; -errno. */
 static int send_again(struct sl_link *l, int fd)
 {
@@ -55,11 +74,13 @@ static int send_again(struct sl_link *l, int fd)
 	ssize_t n;
 	int rc;
 
-	rc = sl_ring_peek(&l->out, &tx->back, &type, &data, &len);
-	if (rc <= 0)
-		return -EPROTO;
+	if (tx->back.pos < tx->ring.pos) {
+		rc = sl_ring_peek(&l->out, &tx->back, &type, &data, &len);
+		if (rc <= 0)
+			return -EPROTO;
+	}
 	if (tx->back.pos >= tx->ring.pos)
-		return 0; /* our END */
+		return send_taken(l, fd); /* there stands our END */
 	if (type == SL_DATA && len) {
 		n = sl_sys_send(fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0)
@@ -82,8 +103,10 @@ int sl_tx_answer(struct sl_link *l, int fd)
 		return rc;
 	while ((rc = send_again(l, fd)) > 0)
 		;
-	if (rc != -EAGAIN)
-		done(l, 0);
+	if (rc != -EAGAIN) {
+		tx->taken = 0;
+		done(l, tx->end);
+	}
 	return rc;
 }
 
@@ -216,27 +239,25 @@ static ssize_t send_kernel(struct sl_link *l, int fd, struct sl_src *src, size_t
 }
 
 /*
- * Bytes already taken from a pipe or from a file's own offset when the reader closed the lane: they cannot be
- * put back, so they go over TCP here and now. Its queue held bells only, so this practically never waits.
+ * The reader closed the lane at a record whose bytes come from a pipe: they cannot be put back. They lie in the ring,
+ * behind the word that is END by now, and go by TCP as what is given back does. Return: @len; -errno.
  */
-static ssize_t send_taken(struct sl_link *l, int fd, const char *data, size_t len)
+static ssize_t taken(struct sl_link *l, int fd, size_t len)
 {
-	size_t sent = 0;
-	ssize_t n;
+	struct sl_tx_side *tx = &l->side->tx;
+	int rc = closed(l, fd);
 
-	while (sent < len) {
-		n = sl_sys_send(fd, data + sent, len - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n == -EAGAIN) {
-			(void)sl_sys_poll_wait(fd, POLLOUT);
-			continue;
-		}
-		if (n < 0)
-			return n;
-		sent += (size_t)n;
-		l->side->tx.ksent += (uint64_t)n;
+	if (rc < 0)
+		return rc;
+	if (tx->state == SL_TX_DONE) {
+		memset(&tx->back, 0, sizeof(tx->back));
+		tx->back.pos = tx->back.end = tx->ring.pos;
 	}
-	l->stat->tx.bytes_tcp += sent;
-	return (ssize_t)sent;
+	tx->taken = (uint32_t)len;
+	tx->taken_off = 0;
+	tx->state = SL_TX_BACK;
+	rc = sl_tx_answer(l, fd);
+	return rc < 0 && rc != -EAGAIN ? rc : (ssize_t)len;
 }
 
 /* Publish one record. Return: bytes; 0 the source is at its end; -EAGAIN no room; -errno. */
@@ -252,7 +273,7 @@ static ssize_t put_record(struct sl_link *l, int fd, struct sl_src *src, size_t 
 	n = sl_ring_reserve(&l->out, &tx->ring, len, &data, ring);
 	if (n <= 0)
 		return n ? n : -EAGAIN;
-	/* What a pipe gave cannot be put back (send_taken): look before. */
+	/* What a pipe gave cannot be put back (taken()): look before. */
 	if (src->fd >= 0 && sl_ring_closed(&l->out, &tx->ring))
 		return -EPIPE;
 	n = sl_src_fill(src, data, (size_t)n);
@@ -263,12 +284,8 @@ static ssize_t put_record(struct sl_link *l, int fd, struct sl_src *src, size_t 
 		l->stat->tx.bytes_memory += (uint64_t)n;
 		return n;
 	}
-	if (rc == -EPIPE && src->fd >= 0 && !src->pos) {
-		rc = closed(l, fd);
-		if (rc == 0)
-			rc = answer_all(l, fd, TAKEN_MS);
-		return rc ? rc : send_taken(l, fd, data, (size_t)n);
-	}
+	if (rc == -EPIPE && src->fd >= 0 && !src->pos)
+		return taken(l, fd, (size_t)n);
 	*src = before;
 	if (src->pos)
 		*src->pos = pos;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The lanes, step by step: START with bytes unread on TCP, bells, END, CLOSED, FIN, peek, avail,
  * leave. */
+#include <pthread.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include "test_lane_util.h"
 
@@ -437,6 +439,101 @@ static void test_pipe_closed(void **state)
 	conn_close(&c);
 }
 
+struct closer {
+	struct conn *c;
+	pid_t tid;
+	int pipe;
+	const uint8_t *data;
+	size_t len;
+	bool lies; /* gives back what is not there */
+};
+
+static bool reads(pid_t tid)
+{
+	char path[64], text[256] = "";
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
+	f = fopen(path, "r");
+	must(f);
+	(void)!fgets(text, sizeof(text), f);
+	(void)fclose(f);
+	return strncmp(text, "0 ", 2) == 0; /* SYS_read */
+}
+
+/* While the writer waits in the middle of taking from an empty pipe, its reader closes the lane. */
+static void *close_then_write(void *arg)
+{
+	struct closer *k = arg;
+	bool ring = false;
+
+	while (!reads(k->tid))
+		(void)sched_yield();
+	if (k->lies) {
+		atomic_store(&k->c->e[1].link.in.ctl->back, k->c->e[0].side.tx.ring.pos | SL_BACK);
+		atomic_store(&k->c->e[1].link.in.ctl->back_off, 0x7ffffff0);
+	}
+	must(sl_rx_close(&k->c->e[1].link, &ring) == 0);
+	must(write(k->pipe, k->data, k->len) == (ssize_t)k->len);
+	return NULL;
+}
+
+/*
+ * What was taken from a pipe when the reader closed the lane cannot be put back. It goes by TCP, behind what stands in
+ * the ring; where the kernel is full, when it is no longer, and nobody waits for that with a lock held.
+ */
+static void test_pipe_taken(void **state)
+{
+	static uint8_t data[3000];
+	struct conn c;
+	size_t before;
+	pthread_t t;
+	int p[2], full, i;
+	ssize_t n;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		conn_open(&c, SL_RING_LEN_MIN, 8192, 8192);
+		attach(&c, 0);
+		for (full = 0, before = 0; i == 1 && full < 10;) {
+			n = lane_send(&c.e[0], full ? 1 : 4096);
+			before += n > 0 ? (size_t)n : 0;
+			full = n > 0 ? 0 : full + 1;
+			if (n < 0)
+				(void)poll(NULL, 0, 10);
+		}
+		attach(&c, 1);
+		assert_int_equal(lane_send(&c.e[0], 500), 500);
+		stream_fill(data, c.e[0].sent, sizeof(data));
+		assert_int_equal(pipe(p), 0);
+		struct closer k = {&c, gettid(), p[1], data, sizeof(data), i == 2};
+		struct sl_src src = {.fd = p[0], .pipe = true};
+
+		assert_int_equal(pthread_create(&t, NULL, close_then_write, &k), 0);
+		alarm(10);
+		assert_int_equal(sl_tx_send(&c.e[0].link, c.e[0].fd, &src, sizeof(data), 0),
+				 sizeof(data));
+		alarm(0);
+		assert_int_equal(pthread_join(t, NULL), 0);
+		c.e[0].sent += sizeof(data);
+		if (i == 1) {
+			/* The kernel is full: nothing may overtake it. */
+			assert_int_equal(c.e[0].side.tx.state, SL_TX_BACK);
+			assert_int_equal(lane_send(&c.e[0], 100), -EAGAIN);
+		}
+		lane_recv_all(&c.e[1], before + 500);
+		assert_int_equal(sl_tx_answer(&c.e[0].link, c.e[0].fd), 0);
+		assert_int_equal(c.e[0].side.tx.state, SL_TX_DONE);
+		lane_recv_all(&c.e[1], sizeof(data));
+		assert_int_equal(lane_send(&c.e[0], 100), 100);
+		lane_recv_all(&c.e[1], 100);
+		assert_int_equal(c.e[1].side.rx.state, SL_RX_DONE);
+		(void)close(p[0]);
+		(void)close(p[1]);
+		conn_close(&c);
+	}
+}
+
 /* Peek looks over records and over END, which stays; MSG_TRUNC counts and does not copy. */
 static void test_peek_discard(void **state)
 {
@@ -478,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_leave_waits),
 		cmocka_unit_test(test_peek_discard),
 		cmocka_unit_test(test_pipe_closed),
+		cmocka_unit_test(test_pipe_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
