@@ -65,7 +65,7 @@ static bool still_young(struct sl_sock *s)
 }
 
 /* Both locks held. Threads of ours in calls on it, and other processes, go on with it. */
-static bool alone(const struct sl_sock *s)
+static bool sole_user(const struct sl_sock *s)
 {
 	return atomic_load(&s->side->holders) < 2 && !s->side->foreign && !s->rx_inflight &&
 	       !s->tx_inflight && !s->native_sleepers;
@@ -85,7 +85,7 @@ static bool finish(struct sl_sock *s, int fd, bool abort)
 	if (!how)
 		return false;
 	side = s->side;
-	copied = copied && alone(s);
+	copied = copied && sole_user(s);
 	if (sl_sock_attached(s)) {
 		/*
 		 * Before we are counted off: from then on the other holder takes no shared lock, and we would

@@ -92,6 +92,47 @@ static inline bool sl_may_drain(const struct sl_sock *s)
 	return !s->side->rx.sleepers && atomic_load(&s->side->holders) < 2;
 }
 
+/* Linux moves 2 GiB less a page in one call at most. */
+static inline size_t sl_iov_total(const struct msghdr *m)
+{
+	size_t n = 0, i;
+
+	for (i = 0; i < m->msg_iovlen; i++)
+		n += m->msg_iov[i].iov_len;
+	return sl_min_size(n, 0x7ffff000);
+}
+
+/* What a function of libc returned, as ours return it. */
+static inline ssize_t sl_keep_errno(ssize_t n, int saved)
+{
+	if (n >= 0)
+		return n;
+	n = -errno;
+	errno = saved;
+	return n;
+}
+
+/*
+ * native.c: the program's call in the kernel, counted. Return: as the call, or -errno; -ERESTART: the connection was
+ * attached meanwhile, nothing was done.
+ */
+ssize_t sl_native_recv(struct sl_sock *s, int fd, struct msghdr *m, int flags);
+ssize_t sl_native_send(struct sl_sock *s, int fd, const struct msghdr *m, int flags);
+
+/* sendfile (@file) or splice */
+struct sl_move {
+	int in, out;
+	off_t *pos;
+	size_t len;
+	unsigned flags;
+	bool file;
+};
+ssize_t sl_native_move(struct sl_sock *s, const struct sl_move *v, bool tx);
+
+/* the calls of libc alone; errno is set */
+ssize_t sl_real_recv(int fd, struct msghdr *m, int flags);
+ssize_t sl_real_send(int fd, const struct msghdr *m, int flags);
+
 /* pool.c */
 struct sl_sock *sl_pool_get(void);
 struct sl_sock *sl_pool_at(unsigned index); /* in use or not; NULL beyond the pool */

@@ -2,7 +2,7 @@
 /*
  * io.c - the one receive path and the one send path
  *
- * Each call begins native (the kernel does it all, we count) or, once attached, on the lanes: loop of
+ * Each call begins native (native.c) or, once attached, on the lanes: loop of
  * "move what can be moved now, under the lock" and "wait", until the call's own rules say that it is done.
  */
 #include <fcntl.h>
@@ -20,331 +20,24 @@
 #define NATIVE_PIECE (64u << 10)
 #define BUSY_TRIES   100 /* of 100 us */
 
-/* Linux moves 2 GiB less a page in one call at most. */
-static size_t iov_total(const struct msghdr *m)
+/* The thread is gone, or is somewhere else, and so is the reference that the call had. */
+static void sock_gone(void *s)
 {
-	size_t n = 0, i;
-
-	for (i = 0; i < m->msg_iovlen; i++)
-		n += m->msg_iov[i].iov_len;
-	return sl_min_size(n, 0x7ffff000);
-}
-
-/* --- native calls --- */
-
-static bool worth_it(const struct sl_sock *s)
-{
-	return s->calls >= s->call_next &&
-	       (s->calls >= sl_env.promote_calls || s->bytes >= sl_env.promote_bytes);
-}
-
-static void consider(struct sl_sock *s, int fd)
-{
-	uint32_t state = atomic_load_explicit(&s->offer, memory_order_relaxed);
-
-	if (state == SL_OFFER_OUT && sl_unlikely(sl_offer_stale(s))) {
-		atomic_store(&s->offer, SL_OFFER_NONE);
-		state = SL_OFFER_NONE;
-	}
-	if (sl_unlikely(sl_env.chaos_pairs) && state == SL_OFFER_OUT) {
-		sl_offer_settle(s);
-		state = atomic_load(&s->offer);
-	}
-	if (state == SL_OFFER_PAIRED) {
-		sl_attach_try(s, fd);
-		return;
-	}
-	if (state != SL_OFFER_NONE || !worth_it(s))
-		return;
-	if (atomic_load(&s->side->holders) > 1 || s->side->foreign) {
-		sl_stat_reason(s, s->side->foreign ? SL_WHY_EXECED : SL_WHY_SHARED);
-		return;
-	}
-	if (s->connecting) {
-		if (!(sl_sys_poll_now(fd, POLLOUT) & POLLOUT))
-			return;
-		s->connecting = false;
-	}
-	sl_stat_addresses(s, fd);
-	sl_offer_out(s, fd);
-	if (sl_unlikely(sl_env.chaos_pairs))
-		sl_offer_settle(s);
-}
-
-static void native_release(struct sl_sock *s, int how, bool tx)
-{
-	if (tx)
-		sl_tx_release(s, how);
-	else
-		sl_rx_release(s, how);
-}
-
-/* One thread, one process: nobody but a signal handler can interfere, and that leaves things as it found them. */
-static bool alone(const struct sl_sock *s)
-{
-	return __libc_single_threaded && s->side == &s->own;
-}
-
-/*
- * Announce a native call, so that nobody attaches meanwhile.
- * Return: false: the connection is attached by now, go on by the lanes.
- */
-static bool native_begin(struct sl_sock *s, int fd, bool tx)
-{
-	uint32_t *inflight = tx ? &s->tx_inflight : &s->rx_inflight;
-	int how;
-
-	s->calls++;
-	if (sl_offer_due())
-		sl_offer_pump();
-	if (sl_unlikely(atomic_load_explicit(&s->offer, memory_order_relaxed) != SL_OFFER_NONE ||
-			worth_it(s)))
-		consider(s, fd);
-	if (sl_likely(alone(s))) {
-		/* A signal handler that comes before the count may attach; one that comes behind it does not. */
-		++*inflight;
-		atomic_signal_fence(memory_order_seq_cst);
-		if (sl_likely(!sl_sock_attached(s)))
-			return true;
-		--*inflight;
-		return false;
-	}
-	how = tx ? sl_tx_take(s) : sl_rx_take(s);
-	if (!how)
-		return true; /* a handler inside a call of ours: the count is off by this one */
-	if (sl_sock_attached(s)) {
-		native_release(s, how, tx);
-		return false;
-	}
-	++*inflight;
-	native_release(s, how, tx);
-	return true;
-}
-
-static void count_native(struct sl_sock *s, uint64_t *position, struct sl_stat_dir_shm *st,
-			 size_t n)
-{
-	*position += n;
-	s->bytes += n;
-	st->bytes_tcp += n;
-	st->messages++;
-}
-
-static void native_end(struct sl_sock *s, bool tx, ssize_t n)
-{
-	bool by_myself = alone(s);
-	int how = by_myself ? 0 : tx ? sl_tx_take(s) : sl_rx_take(s);
-
-	if (!how && !by_myself)
-		return;
-	if (tx)
-		s->tx_inflight--;
-	else
-		s->rx_inflight--;
-	if (n > 0 && tx)
-		count_native(s, &s->side->tx.ksent, &s->stat->tx, (size_t)n);
-	else if (n > 0)
-		count_native(s, &s->side->rx.krcvd, &s->stat->rx, (size_t)n);
-	if (how)
-		native_release(s, how, tx);
-	/* The last one out: nobody may call again for long. */
-	if (sl_unlikely(atomic_load_explicit(&s->offer, memory_order_relaxed) == SL_OFFER_PAIRED))
-		sl_attach_try(s, s->fd);
-}
-
-static ssize_t went_through(struct sl_sock *s, ssize_t n)
-{
-	if (s->bytes >= sl_env.promote_bytes)
-		s->through_left = 0;
 	sl_sock_put(s);
-	return n;
 }
 
-ssize_t sl_sock_through_in(struct sl_sock *s, ssize_t n, size_t len)
+/* poll() for a call on @s, in which handlers run. Return: as poll(); -errno; -EINTR: also when one ran just before. */
+static int poll_paused(struct sl_sock *s, struct pollfd *p, int ms, struct sl_pause *pause)
 {
-	s->rx_inflight--;
-	if (n > 0)
-		count_native(s, &s->side->rx.krcvd, &s->stat->rx, (size_t)n);
-	else if (n == 0 && len)
-		s->side->kfin = 1;
-	return went_through(s, n);
-}
-
-ssize_t sl_sock_through_out(struct sl_sock *s, ssize_t n, size_t len)
-{
-	s->tx_inflight--;
-	if (n > 0)
-		count_native(s, &s->side->tx.ksent, &s->stat->tx, (size_t)n);
-	s->native_full = n > 0 ? (size_t)n < len : n < 0 && errno == EAGAIN;
-	return went_through(s, n);
-}
-
-static ssize_t real_recv(int fd, struct msghdr *m, int flags)
-{
-	if (flags & SL_CALL_READ)
-		return m->msg_iovlen == 1 ?
-			       sl_real.read(fd, m->msg_iov->iov_base, m->msg_iov->iov_len) :
-			       sl_real.readv(fd, m->msg_iov, (int)m->msg_iovlen);
-	if (m->msg_iovlen == 1 && !m->msg_name && !m->msg_control && !(flags & MSG_OOB)) {
-		m->msg_flags = flags & MSG_CMSG_CLOEXEC; /* as recvmsg on TCP leaves them */
-		m->msg_controllen = 0;
-		return sl_real.recv(fd, m->msg_iov->iov_base, m->msg_iov->iov_len, flags);
-	}
-	return sl_real.recvmsg(fd, m, flags);
-}
-
-static ssize_t real_send(int fd, const struct msghdr *m, int flags)
-{
-	if (flags & SL_CALL_READ)
-		return m->msg_iovlen == 1 ?
-			       sl_real.write(fd, m->msg_iov->iov_base, m->msg_iov->iov_len) :
-			       sl_real.writev(fd, m->msg_iov, (int)m->msg_iovlen);
-	if (m->msg_iovlen == 1 && !m->msg_name && !m->msg_control)
-		return sl_real.send(fd, m->msg_iov->iov_base, m->msg_iov->iov_len, flags);
-	return sl_real.sendmsg(fd, m, flags);
-}
-
-static ssize_t keep_errno(ssize_t n, int saved)
-{
-	if (n >= 0)
-		return n;
-	n = -errno;
-	errno = saved;
-	return n;
-}
-
-/* A call in the kernel: what is to be taken back, with the call's reference, if it is left in the middle. */
-struct native {
-	struct sl_pause pause;
-	struct sl_sock *s;
-	bool tx;
-};
-
-static void sock_gone(void *arg)
-{
-	sl_sock_put(((struct native *)arg)->s);
-}
-
-static void peek_gone(void *arg)
-{
-	struct native *c = arg;
-
-	(void)sl_sock_native_awake(c->s);
-	sl_sock_put(c->s);
-}
-
-/*
- * Paired, but another thread is in a kernel call: do not become the next one. Wait without taking anything, then try
- * again to attach. Return: 0; -errno of the wait, which the kernel tells once: the call's own.
- */
-static ssize_t wait_politely(struct sl_sock *s, int fd, int flags)
-{
-	struct native c = {.s = s};
-	int saved = errno;
-	bool counted;
-	ssize_t n;
-	char byte;
-
-	if (flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE))
-		return 0;
-	sl_sect_enter();
-	counted = sl_sock_native_sleep(s);
-	if (!counted) {
-		sl_sect_leave();
-		return 0;
-	}
-	pthread_cleanup_push(sl_frame_cancelled, NULL);
-	sl_sect_pause(&c.pause, peek_gone, &c);
-	n = keep_errno(sl_real.recv(fd, &byte, 1, MSG_PEEK), saved);
-	sl_sect_resume(&c.pause);
-	pthread_cleanup_pop(0);
-	(void)sl_sock_native_awake(s);
-	sl_sect_leave();
-	sl_attach_try(s, fd);
-	return n < 0 ? n : 0;
-}
-
-static void native_gone(void *arg)
-{
-	struct native *c = arg;
-
-	native_end(c->s, c->tx, 0);
-	sl_sock_put(c->s);
-}
-
-static ssize_t in_kernel(struct native *c, int fd, struct msghdr *m, int flags)
-{
-	int saved = errno;
-	ssize_t n;
-
-	sl_sect_pause(&c->pause, native_gone, c);
-	n = keep_errno(c->tx ? real_send(fd, m, flags) : real_recv(fd, m, flags), saved);
-	sl_sect_resume(&c->pause);
-	return n;
-}
-
-static __attribute__((noinline)) ssize_t cancellable(struct native *c, int fd, struct msghdr *m,
-						     int flags)
-{
-	ssize_t n;
+	int rc, saved = errno;
 
 	pthread_cleanup_push(sl_frame_cancelled, NULL);
-	n = in_kernel(c, fd, m, flags);
+	sl_sect_pause(pause, sock_gone, s);
+	rc = sl_sect_ran(pause) ? -EINTR : (int)sl_keep_errno(sl_real.poll(p, 1, ms), saved);
+	sl_sect_resume(pause);
 	pthread_cleanup_pop(0);
-	return n;
+	return rc;
 }
-
-/* The kernel's call; native_begin() has been called. Who is alone is not cancelled: then without libc's own note of it. */
-static ssize_t native_call(struct native *c, int fd, struct msghdr *m, int flags)
-{
-	return sl_likely(__libc_single_threaded) ? in_kernel(c, fd, m, flags) :
-						   cancellable(c, fd, m, flags);
-}
-
-/* Return: as recvmsg, or -ERESTART: attached meanwhile. */
-static ssize_t recv_native(struct sl_sock *s, int fd, struct msghdr *m, int flags)
-{
-	struct native c = {.s = s};
-	ssize_t n;
-
-	if (sl_unlikely(atomic_load_explicit(&s->offer, memory_order_relaxed) == SL_OFFER_PAIRED)) {
-		sl_attach_try(s, fd);
-		n = sl_sock_attached(s) || sl_sys_poll_now(fd, POLLIN) ? 0 :
-									 wait_politely(s, fd, flags);
-		if (n < 0)
-			return n;
-	}
-	sl_sect_enter();
-	if (!native_begin(s, fd, false)) {
-		sl_sect_leave();
-		return -ERESTART;
-	}
-	n = native_call(&c, fd, m, flags);
-	native_end(s, false, flags & (MSG_PEEK | MSG_OOB) ? 0 : n);
-	sl_sect_leave();
-	if (n == 0 && !(flags & MSG_PEEK) && iov_total(m))
-		s->side->kfin = 1;
-	return n;
-}
-
-static ssize_t send_native(struct sl_sock *s, int fd, const struct msghdr *m, int flags)
-{
-	struct native c = {.s = s, .tx = true};
-	ssize_t n;
-
-	sl_sect_enter();
-	if (!native_begin(s, fd, true)) {
-		sl_sect_leave();
-		return -ERESTART;
-	}
-	n = native_call(&c, fd, (struct msghdr *)(uintptr_t)m, flags);
-	native_end(s, true, n);
-	sl_sect_leave();
-	s->native_full = n == -EAGAIN || (n > 0 && (size_t)n < iov_total(m));
-	return n;
-}
-
-/* --- on the lanes --- */
 
 static void after(struct sl_sock *s, int fd)
 {
@@ -460,7 +153,7 @@ static ssize_t recv_rest(struct sl_sock *s, int fd, struct sl_sink *sink, size_t
 
 	rest.msg_iovlen =
 		(size_t)sl_iov_rest(sink->iov, sink->iovcnt, sink->off, tmp, len, &total);
-	n = recv_native(s, fd, &rest, flags & ~SL_CALL_READ);
+	n = sl_native_recv(s, fd, &rest, flags & ~SL_CALL_READ);
 	if (n > 0)
 		sl_sink_skip(sink, (size_t)n);
 	return n;
@@ -472,23 +165,16 @@ static ssize_t recv_rest(struct sl_sock *s, int fd, struct sl_sink *sink, size_t
  */
 static int wait_for_more(struct sl_sock *s, int fd, int *waited_ms)
 {
-	struct native c = {.s = s};
 	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
 	struct timeval tv = {0};
 	socklen_t len = sizeof(tv);
-	int rc, saved = errno;
+	struct sl_pause pause;
 
 	(void)sl_sys_getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len);
 	if ((tv.tv_sec || tv.tv_usec) &&
 	    (*waited_ms)++ >= tv.tv_sec * 1000 + (tv.tv_usec + 999) / 1000)
 		return -EAGAIN;
-	pthread_cleanup_push(sl_frame_cancelled, NULL);
-	sl_sect_pause(&c.pause, sock_gone, &c);
-	rc = sl_sect_ran(&c.pause) || sl_real.poll(&p, 1, 1) < 0 ? -EINTR : 0;
-	sl_sect_resume(&c.pause);
-	pthread_cleanup_pop(0);
-	errno = saved;
-	return rc;
+	return poll_paused(s, &p, 1, &pause) < 0 ? -EINTR : 0;
 }
 
 static ssize_t recv_on_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_t want, int flags)
@@ -570,13 +256,13 @@ ssize_t sl_sock_recv(struct sl_sock *s, int fd, struct msghdr *m, int flags)
 
 	do {
 		if (!sl_sock_attached(s)) {
-			n = recv_native(s, fd, m, flags);
+			n = sl_native_recv(s, fd, m, flags);
 			if (n != -ERESTART)
 				return n;
 		}
 		if (sl_unlikely(flags & (MSG_OOB | MSG_ERRQUEUE)))
-			return keep_errno(real_recv(fd, m, flags), errno);
-		want = iov_total(m);
+			return sl_keep_errno(sl_real_recv(fd, m, flags), errno);
+		want = sl_iov_total(m);
 		if (sl_unlikely(!want && (flags & SL_CALL_READ)))
 			return 0;
 		sink.discard = flags & MSG_TRUNC && !(flags & MSG_PEEK);
@@ -743,26 +429,20 @@ static bool offering(struct sl_sock *s)
 /* Return: 0 waited; 1 the socket does not block; -EINTR. @sent: a part of the call's bytes. */
 static ssize_t wait_kernel_room(struct sl_sock *s, int fd, bool sent)
 {
-	struct native c = {.s = s};
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
-	int fl = sl_sys_fcntl(fd, F_GETFL, 0), saved = errno, rc;
+	int fl = sl_sys_fcntl(fd, F_GETFL, 0), rc;
+	struct sl_pause pause;
 
 	sl_attach_try(s, fd);
 	if (fl >= 0 && (fl & O_NONBLOCK))
 		return 1;
 	if (sl_sock_attached(s))
 		return 0;
-	pthread_cleanup_push(sl_frame_cancelled, NULL);
-	sl_sect_pause(&c.pause, sock_gone, &c);
-	rc = sl_real.poll(&p, 1, -1) < 0 ? -errno : 0;
-	sl_sect_resume(&c.pause);
-	pthread_cleanup_pop(0);
-	errno = saved;
-	if (rc == -EINTR && !sent && sl_sect_ran(&c.pause) && !sl_sect_ran_hard(&c.pause))
-		rc = 0;
-	if (rc == 0)
-		sl_attach_try(s, fd);
-	return rc;
+	rc = poll_paused(s, &p, -1, &pause);
+	if (rc < 0 && (rc != -EINTR || sent || sl_sect_ran_hard(&pause)))
+		return rc;
+	sl_attach_try(s, fd);
+	return 0;
 }
 
 /*
@@ -786,7 +466,7 @@ static ssize_t send_rest(struct sl_sock *s, int fd, struct sl_src *src, int flag
 	}
 	rest.msg_iovlen =
 		(size_t)sl_iov_rest(src->iov, src->iovcnt, src->off, tmp, NATIVE_PIECE, &total);
-	n = send_native(s, fd, &rest, (flags & ~SL_CALL_READ) | (paired ? MSG_DONTWAIT : 0));
+	n = sl_native_send(s, fd, &rest, (flags & ~SL_CALL_READ) | (paired ? MSG_DONTWAIT : 0));
 	*cut = n >= 0 && (size_t)n < total && !paired;
 	return n == -EAGAIN && paired ? -ERESTART : n;
 }
@@ -798,9 +478,9 @@ ssize_t sl_sock_send(struct sl_sock *s, int fd, const struct msghdr *m, int flag
 	bool cut = false;
 	ssize_t n;
 
-	if (!sl_sock_attached(s) && (!offering(s) || (iov_total(m) <= NATIVE_PIECE &&
+	if (!sl_sock_attached(s) && (!offering(s) || (sl_iov_total(m) <= NATIVE_PIECE &&
 						       atomic_load(&s->offer) == SL_OFFER_OUT))) {
-		n = send_native(s, fd, m, flags);
+		n = sl_native_send(s, fd, m, flags);
 		if (n != -ERESTART)
 			return n;
 	}
@@ -813,12 +493,12 @@ ssize_t sl_sock_send(struct sl_sock *s, int fd, const struct msghdr *m, int flag
 		}
 		if (sl_sock_attached(s) && s->side->tx.state == SL_TX_MEM)
 			return -EOPNOTSUPP; /* another thread waits for room: the lane cannot be left */
-		n = keep_errno(real_send(fd, m, flags), errno);
+		n = sl_keep_errno(sl_real_send(fd, m, flags), errno);
 		if (n > 0)
 			s->side->tx.ksent += (uint64_t)n;
 		return n;
 	}
-	want = iov_total(m);
+	want = sl_iov_total(m);
 	if (!want)
 		return s->side->tx.fin && (m->msg_iovlen == 1 || !(flags & SL_CALL_READ)) ?
 			       broken_pipe(flags) :
@@ -854,85 +534,79 @@ static ssize_t send_from(struct sl_sock *s, int fd, struct sl_src *src, size_t c
 	return send_result(s, fd, n == -ERESTART ? -EAGAIN : n, sent, src->told ? MSG_NOSIGNAL : 0);
 }
 
+/*
+ * Never read from an empty pipe, or write to a full one, while a lock is held. Return: revents, > 0; -EAGAIN; -EINTR.
+ */
+static ssize_t wait_pipe(struct sl_sock *s, int pipe_fd, short events, unsigned flags)
+{
+	struct pollfd p = {.fd = pipe_fd, .events = events};
+	struct sl_pause pause;
+	int n;
+
+	do {
+		n = poll_paused(s, &p, flags & SPLICE_F_NONBLOCK ? 0 : -1, &pause);
+	} while (n == -EINTR && !sl_sect_ran_hard(&pause));
+	return n > 0 ? p.revents : n ? n : -EAGAIN;
+}
+
 ssize_t sl_sock_sendfile(struct sl_sock *s, int fd, int in_fd, off_t *pos, size_t count)
 {
+	struct sl_move v = {in_fd, fd, pos, sl_min_size(count, 0x7ffff000), 0, true};
 	struct sl_src src = {.fd = in_fd, .pos = pos};
-	int saved = errno;
 	ssize_t n;
 
 	if (in_fd < 0)
 		return -EBADF;
-	count = sl_min_size(count, 0x7ffff000);
-	for (;;) {
-		if (!sl_sock_attached(s)) {
-			if (native_begin(s, fd, true)) {
-				n = keep_errno(sl_real.sendfile(fd, in_fd, pos, count), saved);
-				s->native_full = n == -EAGAIN || (n > 0 && (size_t)n < count);
-				native_end(s, true, n);
-				return n;
-			}
-		}
-		n = send_from(s, fd, &src, count);
-		if (n != -ERESTART)
-			return n;
-	}
+	do {
+		n = sl_sock_attached(s) ? send_from(s, fd, &src, v.len) :
+					  sl_native_move(s, &v, true);
+	} while (n == -ERESTART);
+	return n;
 }
 
 ssize_t sl_sock_splice_in(struct sl_sock *s, int fd, int pipe_fd, size_t len, unsigned flags)
 {
+	struct sl_move v = {pipe_fd, fd, NULL, len, flags, false};
 	struct sl_src src = {.fd = pipe_fd, .pipe = true};
-	struct pollfd p = {.fd = pipe_fd, .events = POLLIN};
-	int saved = errno;
+	int there = 0;
 	ssize_t n;
 
-	for (;;) {
+	do {
 		if (!sl_sock_attached(s)) {
-			if (native_begin(s, fd, true)) {
-				n = keep_errno(sl_real.splice(pipe_fd, NULL, fd, NULL, len, flags),
-					       saved);
-				native_end(s, true, n);
-				return n;
-			}
+			n = sl_native_move(s, &v, true);
+			continue;
 		}
-		/* Never read an empty pipe while a lock is held. */
-		n = keep_errno(sl_real.poll(&p, 1, flags & SPLICE_F_NONBLOCK ? 0 : -1), saved);
+		n = wait_pipe(s, pipe_fd, POLLIN, flags);
 		if (n <= 0)
-			return n ? n : -EAGAIN;
-		n = sl_sys_ioctl(pipe_fd, FIONREAD, &saved) == 0 && saved > 0 ? saved : 1;
-		n = send_from(s, fd, &src, sl_min_size(len, (size_t)n));
-		if (n != -ERESTART)
 			return n;
-		saved = errno;
-	}
+		if (sl_sys_ioctl(pipe_fd, FIONREAD, &there) < 0 || there <= 0)
+			there = 1;
+		n = send_from(s, fd, &src, sl_min_size(len, (size_t)there));
+	} while (n == -ERESTART);
+	return n;
 }
 
 ssize_t sl_sock_splice_out(struct sl_sock *s, int fd, int pipe_fd, size_t len, unsigned flags)
 {
+	struct sl_move v = {fd, pipe_fd, NULL, len, flags, false};
 	struct sl_sink sink = {.fd = pipe_fd};
-	struct pollfd p = {.fd = pipe_fd, .events = POLLOUT};
-	int saved = errno;
 	ssize_t n;
 
-	for (;;) {
+	do {
 		if (!sl_sock_attached(s)) {
-			if (native_begin(s, fd, false)) {
-				n = keep_errno(sl_real.splice(fd, NULL, pipe_fd, NULL, len, flags),
-					       saved);
-				native_end(s, false, n);
+			n = sl_native_move(s, &v, false);
+			if (n != -ERESTART)
 				return n;
-			}
+			continue;
 		}
-		/* A page's worth fits a writable pipe without blocking. */
-		n = keep_errno(sl_real.poll(&p, 1, flags & SPLICE_F_NONBLOCK ? 0 : -1), saved);
+		n = wait_pipe(s, pipe_fd, POLLOUT, flags);
 		if (n <= 0)
-			return n ? n : -EAGAIN;
-		if (p.revents & POLLERR)
+			return n;
+		if (n & POLLERR)
 			return broken_pipe(0);
-		/* SPLICE_F_NONBLOCK is of the pipe alone. */
+		/* A page's worth fits a writable pipe without blocking. SPLICE_F_NONBLOCK is of the pipe alone. */
 		n = recv_lanes(s, fd, &sink, sl_min_size(len, 4096), 0);
-		if (n != -ERESTART)
-			break;
-	}
+	} while (n == -ERESTART);
 	after(s, fd);
 	return n == -EDEADLK ? -EAGAIN : n;
 }

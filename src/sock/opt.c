@@ -61,15 +61,6 @@ static enum sl_reason refuse_for(int level, int name, const void *val, socklen_t
 	return sock_option(name);
 }
 
-static int keep(int rc, int saved)
-{
-	if (rc >= 0)
-		return rc;
-	rc = -errno;
-	errno = saved;
-	return rc;
-}
-
 /* While attached these are ours in the kernel, and the program's here. NULL: another option. */
 static int *kept(struct sl_sock *s, int level, int name)
 {
@@ -122,7 +113,7 @@ int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const voi
 		*mine = *(const int *)val != 0;
 		return 0;
 	}
-	rc = keep(sl_real.setsockopt(fd, level, name, val, len), saved);
+	rc = (int)sl_keep_errno(sl_real.setsockopt(fd, level, name, val, len), saved);
 	if (rc < 0)
 		return rc;
 	why = refuse_for(level, name, val, len);
@@ -159,7 +150,7 @@ static void take_error(struct sl_sock *s, int *err)
 
 int sl_sock_getsockopt(struct sl_sock *s, int fd, int level, int name, void *val, socklen_t *len)
 {
-	int rc = keep(sl_real.getsockopt(fd, level, name, val, len), errno);
+	int rc = (int)sl_keep_errno(sl_real.getsockopt(fd, level, name, val, len), errno);
 	int *mine = kept(s, level, name);
 
 	if (rc == 0 && mine && *len >= sizeof(int))
@@ -207,7 +198,7 @@ int sl_sock_ioctl(struct sl_sock *s, int fd, unsigned long req, void *arg)
 		*(int *)arg = 0;
 		return 0;
 	}
-	rc = keep(sl_real.ioctl(fd, req, arg), saved);
+	rc = (int)sl_keep_errno(sl_real.ioctl(fd, req, arg), saved);
 	if (rc >= 0 && req == FIONBIO)
 		s->nonblock = *(const int *)arg != 0;
 	if (rc >= 0 && req == FIOASYNC && *(const int *)arg)
