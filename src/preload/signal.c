@@ -16,7 +16,8 @@
  *
  * A jump out of a handler is seen in longjmp(): frames that lie below the place that it goes to are
  * taken back. For that the stack pointer in the buffer has to be known. Where its form is another
- * one than thought nothing is done.
+ * one than thought nothing is done. Calls that have no frames, as they went straight through, can only be
+ * of a process with one thread: they are over when that has left all handlers.
  */
 #include <pthread.h>
 #include <setjmp.h>
@@ -49,6 +50,12 @@ static __thread struct {
 	uint64_t mask; /* of the interrupted code */
 	gregset_t regs;
 } held __attribute__((tls_model("initial-exec")));
+
+/* Handlers that this thread is in, and the place on the stack of the first of them. */
+static __thread struct {
+	uint32_t depth;
+	void *first;
+} within __attribute__((tls_model("initial-exec")));
 
 static uint64_t bit(int sig)
 {
@@ -103,7 +110,10 @@ static void call(int sig, siginfo_t *si, void *uc)
 	sl_sect.ran++;
 	if (!(flags & SA_RESTART))
 		sl_sect.ran_hard++;
+	if (!within.depth++)
+		within.first = __builtin_frame_address(0);
 	fn(sig, si, uc);
+	within.depth--;
 }
 
 static void on_signal(int sig, siginfo_t *si, void *context)
@@ -350,7 +360,7 @@ static __attribute__((noinline)) void learn_jumps(void)
 }
 
 /* A frame on another stack than the one that the jump stays on is not concerned. */
-static bool left_behind(const struct sl_frame *f, uintptr_t sp)
+static bool left_behind(const void *f, uintptr_t sp)
 {
 	uintptr_t at = (uintptr_t)f;
 	stack_t st;
@@ -368,7 +378,7 @@ static void jumping(const struct __jmp_buf_tag *env)
 	struct sl_frame *f = sl_sect.frames, *last = f;
 	uintptr_t sp;
 
-	if (sl_likely(!f && !sl_sect.depth))
+	if (sl_likely(!f && !sl_sect.depth && !within.depth))
 		return;
 	sl_sect.depth = 0;
 	if (!jumps_known)
@@ -379,6 +389,10 @@ static void jumping(const struct __jmp_buf_tag *env)
 			last = f->up;
 	if (last != sl_sect.frames)
 		sl_frames_gone(last);
+	if (within.depth && !sl_sect.frames && left_behind(within.first, sp)) {
+		within.depth = 0;
+		sl_sock_abandoned();
+	}
 }
 #else
 static void learn_jumps(void)

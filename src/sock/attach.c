@@ -54,8 +54,9 @@ static int tcp_info(int fd, struct tcp_info *ti)
 }
 
 /* The kernel's idea of how many bytes the program has sent and received. FIN counts as a byte. */
-static enum sl_reason compare_counts(const struct sl_sock *s, int fd)
+static enum sl_reason compare_counts(struct sl_sock *s, int fd)
 {
+	uint64_t received, sent;
 	struct tcp_info a, b;
 	int unread = 0, tries;
 
@@ -68,11 +69,15 @@ static enum sl_reason compare_counts(const struct sl_sock *s, int fd)
 	}
 	if (b.tcpi_state != ESTABLISHED)
 		return SL_WHY_FINISHED;
-	if (b.tcpi_bytes_received - (unsigned)unread != s->side->rx.krcvd)
-		return SL_WHY_BYPASSED;
-	if (b.tcpi_bytes_sent - b.tcpi_bytes_retrans + b.tcpi_notsent_bytes != s->side->tx.ksent)
-		return SL_WHY_BYPASSED;
-	return SL_WHY_NONE;
+	received = b.tcpi_bytes_received - (unsigned)unread;
+	sent = b.tcpi_bytes_sent - b.tcpi_bytes_retrans + b.tcpi_notsent_bytes;
+	if (s->uncounted) {
+		s->side->rx.krcvd = received;
+		s->side->tx.ksent = sent;
+		s->uncounted = false;
+	}
+	return s->side->rx.krcvd == received && s->side->tx.ksent == sent ? SL_WHY_NONE :
+									    SL_WHY_BYPASSED;
 }
 
 void sl_lowat_note(struct sl_sock *s, int fd)

@@ -142,6 +142,26 @@ static ssize_t went_through(struct sl_sock *s, ssize_t n)
 	return n;
 }
 
+void sl_sock_abandoned(void)
+{
+	struct sl_sock *s;
+	uint32_t calls;
+	unsigned i;
+
+	if (!__libc_single_threaded)
+		return;
+	for (i = 0; i < sl_pool_high(); i++) {
+		s = sl_pool_at(i);
+		if (!atomic_load(&s->refs))
+			continue;
+		calls = s->rx_inflight + s->tx_inflight;
+		s->rx_inflight = s->tx_inflight = 0;
+		s->uncounted |= calls > 0;
+		while (calls--)
+			sl_sock_put(s);
+	}
+}
+
 ssize_t sl_sock_through_in(struct sl_sock *s, ssize_t n, size_t len)
 {
 	s->rx_inflight--;
@@ -236,6 +256,7 @@ static void native_gone(void *arg)
 {
 	struct native *c = arg;
 
+	c->s->uncounted = true; /* the kernel may have moved a part */
 	native_end(c->s, c->tx, 0);
 	sl_sock_put(c->s);
 }

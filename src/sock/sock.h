@@ -78,6 +78,7 @@ struct sl_sock {
 	int lowat;	      /* and its SO_RCVLOWAT, > 0 */
 	bool rcvtimeo;	      /* it has SO_RCVTIMEO, known while attached */
 	bool connecting;
+	bool uncounted;	      /* a native call was left in the middle: what it moved the kernel alone knows */
 	uint8_t settled; /* SCILAN_CHAOS=pairs: how often it has waited for its answer */
 	bool oob;     /* urgent data was used */
 	bool forking; /* fork has taken its locks */
@@ -228,6 +229,13 @@ static inline bool sl_sock_through(struct sl_sock *s, uint32_t *inflight)
  */
 ssize_t sl_sock_through_in(struct sl_sock *s, ssize_t n, size_t len);
 ssize_t sl_sock_through_out(struct sl_sock *s, ssize_t n, size_t len);
+
+/**
+ * sl_sock_abandoned() - this thread has left all signal handlers by a jump, and the frames below are gone
+ *
+ * Calls that went straight through and are still counted will not come back: they have no frames.
+ */
+void sl_sock_abandoned(void);
 
 /* --- options --- */
 

@@ -522,27 +522,40 @@ static long switches(struct pair *p)
 	return after.ru_nvcsw - before.ru_nvcsw;
 }
 
-static void jump_out(struct pair *p)
+/* Jump out of the calls from @first on, and before @last. */
+static void jump_out_of(struct pair *p, enum call first, enum call last)
 {
 	struct poke k = {p, pthread_self(), END, 0};
+	bool sends = first == C_SEND;
 	struct place at;
 	volatile int c;
 	pthread_t t;
 
 	place_open(&at, p->a.fd);
 	on(SIGUSR1, jumps, 0);
-	for (c = C_RECV; c < CALLS; c++) {
-		if (c >= C_SEND && c < C_POLL)
-			continue;
+	for (c = (int)first; c < (int)last; c++) {
+		if (sends)
+			(void)do_step(p, A, FILL, 0, 0, 0);
 		pthread_create(&t, NULL, pokes, &k);
 		if (!sigsetjmp(back, 1)) {
 			(void)do_call(&at, (enum call)c);
 			rec("%s came back", call_names[c]);
 		}
 		pthread_join(t, NULL);
+		if (sends) {
+			(void)do_step(p, B, DRAIN, 0, 0, 0);
+			pause_ms(5);
+			(void)do_step(p, B, DRAIN, 0, 0, 0);
+		}
 	}
 	rec("quiet %d", switches(p) < 10);
 	place_close(&at);
+}
+
+static void jump_out(struct pair *p)
+{
+	jump_out_of(p, C_RECV, C_SEND);
+	jump_out_of(p, C_POLL, CALLS);
 	take(p, B, SEND, 5, 0, 0);
 	take(p, A, RECV, 10, 0, 0);
 	take(p, A, SEND, 5, 0, 0);
@@ -553,31 +566,48 @@ static void jump_out(struct pair *p)
 
 static void jump_out_send(struct pair *p)
 {
-	struct poke k = {p, pthread_self(), END, 0};
-	struct place at;
-	volatile int c;
-	pthread_t t;
-
-	place_open(&at, p->a.fd);
-	on(SIGUSR1, jumps, 0);
-	for (c = C_SEND; c < C_POLL; c++) {
-		if (c == C_SENDFILE || c == C_SPLICE_IN)
-			continue;
-		(void)do_step(p, A, FILL, 0, 0, 0);
-		pthread_create(&t, NULL, pokes, &k);
-		if (!sigsetjmp(back, 1)) {
-			(void)do_call(&at, (enum call)c);
-			rec("%s came back", call_names[c]);
-		}
-		pthread_join(t, NULL);
-		(void)do_step(p, B, DRAIN, 0, 0, 0);
-		pause_ms(5);
-		(void)do_step(p, B, DRAIN, 0, 0, 0);
-	}
-	rec("quiet %d", switches(p) < 10);
-	place_close(&at);
+	jump_out_of(p, C_SEND, C_SENDFILE);
 	take(p, B, SEND, 5, 0, 0);
 	take(p, A, RECV, 10, 0, 0);
+}
+
+static void drain(int fd)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		while (recv(fd, much, sizeof(much), MSG_DONTWAIT) > 0)
+			;
+		pause_ms(20);
+	}
+}
+
+/* Out of a young connection's first calls, which the kernel makes: it has its future before it all the same. */
+static void jump_out_young(struct pair *p)
+{
+	struct place at;
+	volatile int c;
+	int fd[2];
+
+	(void)p;
+	on(SIGALRM, jumps, 0);
+	for (c = C_RECV; c < C_POLL; c++) {
+		pair_fds(fd);
+		place_open(&at, fd[0]);
+		if (c == C_SPLICE_IN)
+			(void)send(fd[0], much, sizeof(much), MSG_DONTWAIT);
+		if (!sigsetjmp(back, 1)) {
+			timer(20000);
+			(void)do_call(&at, (enum call)c);
+		}
+		timer(0);
+		drain(fd[1]);
+		warm_fds(fd[0], fd[1]);
+		rec("after %s", call_names[c]);
+		place_close(&at);
+		close(fd[0]);
+		close(fd[1]);
+	}
 }
 
 /* Jumps at any moment, and the bytes that come are those that were not read. */
@@ -1008,6 +1038,7 @@ const struct conform_case signal_cases[] = {
 	{"queued signals, other stack", ALL, NULL, other_stacks},
 	{"jumps out of calls", ALL, NULL, jump_out},
 	{"jumps out of sending", ALL, NULL, jump_out_send},
+	{"jumps out of first calls", 0, NULL, jump_out_young},
 	{"jumps at any time", ALL, NULL, jump_storm},
 	{"cancelled in every call", ALL, NULL, cancel_deferred},
 	{"cancelled anywhere in every call", ALL, NULL, cancel_async},
