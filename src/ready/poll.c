@@ -224,7 +224,7 @@ static void disarm(struct pollset *p)
 	sl_sect_enter();
 	for (i = 0; i < p->n; i++) {
 		if (p->socks[i]) {
-			sl_sock_disarm(p->socks[i], (uint16_t)p->fds[i].events);
+			sl_sock_disarm(p->socks[i]);
 		} else if (p->natives[i]) {
 			if (sl_sock_native_awake(p->natives[i])) {
 				p->socks[i] = p->natives[i];

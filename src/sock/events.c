@@ -191,8 +191,7 @@ bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int slot)
 		(void)sl_rx_arm(&s->link, bell, &ring);
 		if (drain) {
 			(void)sl_rx_hush(&s->link, fd, sl_may_drain(s));
-			s->side->rx.sleepers++;
-			s->sleepers++;
+			sl_sleeper_on(s);
 			s->stat->rx.sleeps++;
 		}
 	}
@@ -214,17 +213,13 @@ bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int slot)
 	return uncertain;
 }
 
-void sl_sock_disarm(struct sl_sock *s, uint32_t want)
+void sl_sock_disarm(struct sl_sock *s)
 {
 	int how = sl_rx_take(s);
 
-	(void)want;
 	if (!how)
 		return;
-	if (s->side->rx.sleepers)
-		s->side->rx.sleepers--;
-	if (s->sleepers)
-		s->sleepers--;
+	sl_sleeper_off(s);
 	sl_rx_release(s, how);
 }
 
@@ -251,10 +246,8 @@ bool sl_sock_native_awake(struct sl_sock *s)
 	if (s->native_sleepers) {
 		s->native_sleepers--;
 		/* sl_attach_try() counted it among the sleepers. */
-		if (attached && s->side->rx.sleepers)
-			s->side->rx.sleepers--;
-		if (attached && s->sleepers)
-			s->sleepers--;
+		if (attached)
+			sl_sleeper_off(s);
 	}
 	sl_rx_release(s, how);
 	return attached;

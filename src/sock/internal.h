@@ -86,6 +86,21 @@ static inline int sl_still_fd(const struct sl_sock *s, int fd)
 	return sl_unlikely(atomic_load_explicit(&s->orphan, memory_order_acquire)) ? s->fd : fd;
 }
 
+/* A thread of ours falls asleep on it, and counts on a bell; is awake again. rx lock held. */
+static inline void sl_sleeper_on(struct sl_sock *s)
+{
+	s->side->rx.sleepers++;
+	s->sleepers++;
+}
+
+static inline void sl_sleeper_off(struct sl_sock *s)
+{
+	if (s->side->rx.sleepers)
+		s->side->rx.sleepers--;
+	if (s->sleepers)
+		s->sleepers--;
+}
+
 /* A bell in the kernel's queue may be another sleeper's, or another process's. rx lock held. */
 static inline bool sl_may_drain(const struct sl_sock *s)
 {

@@ -319,7 +319,7 @@ bool sl_sock_native_sleep(struct sl_sock *s);
 bool sl_sock_native_awake(struct sl_sock *s);
 
 /** sl_sock_disarm() - awake again, after sl_sock_arm() */
-void sl_sock_disarm(struct sl_sock *s, uint32_t want);
+void sl_sock_disarm(struct sl_sock *s);
 
 /** sl_sock_kernel_out() - whether the kernel, and not the ring, tells if sending is possible */
 bool sl_sock_kernel_out(struct sl_sock *s);

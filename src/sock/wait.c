@@ -104,19 +104,6 @@ bool sl_look_kernel(struct sl_sock *s, int fd)
 	return found;
 }
 
-static void sleeper_gone(struct sl_sock *s)
-{
-	int how = sl_rx_take(s);
-
-	if (!how)
-		return;
-	if (s->side->rx.sleepers)
-		s->side->rx.sleepers--;
-	if (s->sleepers)
-		s->sleepers--;
-	sl_rx_release(s, how);
-}
-
 static void waiter_gone(struct sl_sock *s)
 {
 	int how = sl_tx_take(s);
@@ -147,7 +134,7 @@ static void asleep_over(struct asleep *z)
 	if (z->waiter)
 		waiter_gone(z->s);
 	if (z->sleeper)
-		sleeper_gone(z->s);
+		sl_sock_disarm(z->s);
 	z->ep = -1;
 	z->sleeper = z->waiter = false;
 }
@@ -355,8 +342,7 @@ int sl_wait_in(struct sl_sock *s, int fd, bool part)
 	busy = rc == 0 && quiet_kernel(s, fd, true, &kicked);
 	ready = rc < 0 || in_ready(s, fd);
 	if (!ready) {
-		s->side->rx.sleepers++;
-		s->sleepers++;
+		sl_sleeper_on(s);
 	}
 	z.sleeper = !ready;
 	sl_rx_release(s, how);
@@ -531,8 +517,7 @@ int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until, bool pa
 	busy = quiet_kernel(s, fd, false, &kicked);
 	ready = s->side->kfin || s->side->err;
 	if (!ready) {
-		s->side->rx.sleepers++;
-		s->sleepers++;
+		sl_sleeper_on(s);
 	}
 	z.sleeper = !ready;
 	sl_rx_release(s, how);
