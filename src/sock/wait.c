@@ -341,9 +341,8 @@ int sl_wait_in(struct sl_sock *s, int fd, bool part)
 	rc = sl_rx_arm(&s->link, number, &ring);
 	busy = rc == 0 && quiet_kernel(s, fd, true, &kicked);
 	ready = rc < 0 || in_ready(s, fd);
-	if (!ready) {
+	if (!ready)
 		sl_sleeper_on(s);
-	}
 	z.sleeper = !ready;
 	sl_rx_release(s, how);
 	if (ring)
@@ -516,9 +515,8 @@ int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until, bool pa
 		return -EAGAIN;
 	busy = quiet_kernel(s, fd, false, &kicked);
 	ready = s->side->kfin || s->side->err;
-	if (!ready) {
+	if (!ready)
 		sl_sleeper_on(s);
-	}
 	z.sleeper = !ready;
 	sl_rx_release(s, how);
 	if (kicked)
