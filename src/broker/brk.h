@@ -5,7 +5,8 @@
  * How it works. One thread, one epoll instance: the listener, the signals, and one SOCK_SEQPACKET
  * socket a client. client.c receives and dispatches, out.c sends (a bounded queue a client, so a
  * slow one blocks nobody), offer.c matches offers, pair.c keeps live pairs, facts.c asks the kernel
- * about a socket, bell.c keeps clients' bells, drop.c gets rid of descriptors that strangers passed.
+ * about a socket, bell.c keeps clients' bells, keep.c finds room for more descriptors than we may have, drop.c gets rid of
+ * those that strangers passed.
  *
  * An offer is found by its (client, id), by its socket's cookie, and by its tuple. At most one
  * offer stands for a cookie and for a tuple: the newer one has just shown a connected socket, and a
@@ -52,6 +53,7 @@
 #define SL_BRK_STUCK_MAX   32	   /* closes of one user's descriptors under way, */
 #define SL_BRK_STUCK_MS	   50	   /* and none ends within this time: they hang */
 #define SL_BRK_STALL_MS	   20	   /* a system call that a stranger can stall is interrupted */
+#define SL_BRK_KEEPERS	   4	   /* processes that hold what we have no room for */
 
 struct sl_brk_client;
 struct sl_brk_pair;
@@ -99,13 +101,27 @@ struct sl_brk_end {
 	int side_fd;
 };
 
+/*
+ * Its three descriptors are ours, or a keeper's (then they are -1). If that was lost there is no keeper either, and
+ * nobody can re-attach.
+ */
 struct sl_brk_pair {
 	struct sl_tab_node by_id;
-	LIST_ENTRY(sl_brk_pair) link;
+	TAILQ_ENTRY(sl_brk_pair) link;
 	struct sl_brk_end end[2];
+	struct sl_keeper *keeper;
 	uint64_t id;
 	uint32_t ring_len;
+	uint32_t slot; /* in the keeper */
 	int seg_fd;
+};
+
+struct sl_keeper {
+	pid_t pid;
+	int sock;	 /* -1: does not run */
+	unsigned pairs;	 /* that point here */
+	uint32_t *free;	 /* slots: a stack */
+	uint32_t free_count;
 };
 
 struct sl_brk_client {
@@ -136,11 +152,14 @@ struct sl_brk {
 	uint64_t next_pair;
 	uint64_t next_serial;
 	unsigned client_count, client_max, pair_count, pair_max, bell_count, bell_max;
+	unsigned own_count, own_max; /* pairs whose descriptors are here */
+	uint32_t keep_slots;	     /* in each keeper */
+	struct sl_keeper keepers[SL_BRK_KEEPERS];
 	struct sl_tab offer_by_id, offer_by_cookie, offer_by_tuple;
 	struct sl_tab pair_by_id, end_by_cookie, client_by_serial, hold_by_id;
 	LIST_HEAD(sl_brk_clients, sl_brk_client) clients, dying;
 	LIST_HEAD(sl_brk_users, sl_brk_user) users;
-	LIST_HEAD(sl_brk_pairs, sl_brk_pair) pairs;
+	TAILQ_HEAD(sl_brk_pairs, sl_brk_pair) own, kept; /* pairs; own: those longest here first */
 	TAILQ_HEAD(sl_brk_grace, sl_brk_end) graces; /* in order of until_ms */
 	struct sl_addr addr;
 	int dir_fd; /* the system's broker: the locked directory, or -1 */
@@ -217,6 +236,8 @@ bool sl_brk_pair_again(struct sl_brk *b, struct sl_brk_client *c, const struct s
 /* @c withdraws an offer that has become this pair meanwhile: it will not attach */
 void sl_brk_pair_withdraw(struct sl_brk *b, struct sl_brk_client *c, uint64_t id);
 struct sl_brk_pair *sl_brk_pair_find(struct sl_brk *b, uint64_t id);
+/* The segment and @side's page of it, ours to pass. Return: false: they are lost. */
+bool sl_brk_pair_fds(struct sl_brk *b, struct sl_brk_pair *p, unsigned side, int fds[SL_MSG_FDS]);
 void sl_brk_reattach(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m, int fd);
 void sl_brk_gone(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m);
 void sl_brk_holds_drop(struct sl_brk *b, struct sl_brk_client *c);
@@ -233,6 +254,15 @@ void sl_brk_bell(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg 
 void sl_brk_ask(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m);
 int sl_brk_bell_fd(struct sl_brk *b, uint64_t number); /* -1: there is none */
 void sl_brk_bells_drop(struct sl_brk *b, struct sl_brk_client *c);
+
+/* keep.c */
+void sl_brk_keep_init(struct sl_brk *b);
+void sl_brk_keep_fini(struct sl_brk *b);
+/* Moves a pair's descriptors to a keeper. Return: false: there is none that takes them; they are still here. */
+bool sl_brk_keep(struct sl_brk *b, struct sl_brk_pair *p);
+/* Gets them back. Return: 0, or -errno: they are lost. The pair is in no keeper any more in either case. */
+int sl_brk_keep_back(struct sl_brk_pair *p);
+void sl_brk_keep_drop(struct sl_brk_pair *p);
 
 /* drop.c */
 

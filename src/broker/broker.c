@@ -24,7 +24,10 @@ static uint64_t clock_ms(void)
 
 #define FILES_MAX (1u << 20) /* as fs.nr_open is by default */
 
-/* Descriptors are shared out beforehand: a quarter to clients, an eighth to bells, the rest to pairs of three. */
+/*
+ * Descriptors are shared out beforehand: a quarter to clients, an eighth to bells, the rest to pairs of three. More pairs
+ * go to keepers.
+ */
 static void share_files(struct sl_brk *b, struct rlimit *old)
 {
 	struct rlimit rl = {.rlim_cur = 1024, .rlim_max = 1024};
@@ -43,7 +46,9 @@ static void share_files(struct sl_brk *b, struct rlimit *old)
 	files = files > 2 * SL_BRK_FILES_SPARE ? files - SL_BRK_FILES_SPARE : SL_BRK_FILES_SPARE;
 	b->client_max = files / 4 < SL_BRK_CLIENTS_MAX ? files / 4 : SL_BRK_CLIENTS_MAX;
 	b->bell_max = files / 8;
-	b->pair_max = (files - b->client_max - b->bell_max) / 3;
+	b->own_max = (files - b->client_max - b->bell_max) / 3;
+	b->keep_slots = files / 3;
+	b->pair_max = b->own_max + SL_BRK_KEEPERS * b->keep_slots;
 }
 
 static int tabs_init(struct sl_brk *b)
@@ -165,7 +170,8 @@ static void let_all_go(struct sl_brk *b)
 	while ((c = LIST_FIRST(&b->clients)) != NULL)
 		sl_brk_kill(b, c, NULL);
 	sl_brk_reap(b);
-	while ((p = LIST_FIRST(&b->pairs)) != NULL)
+	sl_brk_keep_fini(b);
+	while ((p = TAILQ_FIRST(&b->own)) != NULL || (p = TAILQ_FIRST(&b->kept)) != NULL)
 		sl_brk_pair_free(b, p);
 	sl_brk_users_sweep(b);
 }
@@ -187,7 +193,9 @@ static void brk_init(struct sl_brk *b, const struct sl_broker_opts *opts)
 	LIST_INIT(&b->clients);
 	LIST_INIT(&b->dying);
 	LIST_INIT(&b->users);
-	LIST_INIT(&b->pairs);
+	TAILQ_INIT(&b->own);
+	TAILQ_INIT(&b->kept);
+	sl_brk_keep_init(b);
 	TAILQ_INIT(&b->graces);
 	b->system = opts->system;
 	b->verbose = opts->verbose;

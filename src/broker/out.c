@@ -21,10 +21,10 @@ static int put(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m
 
 	if (m->type == SL_MSG_PAIRED) {
 		p = sl_brk_pair_find(b, m->pair);
-		if (p) {
-			fds[nfds++] = p->seg_fd;
-			fds[nfds++] = p->end[m->side].side_fd;
+		if (p && sl_brk_pair_fds(b, p, m->side, fds)) {
+			nfds = SL_MSG_FDS;
 		} else {
+			refused.arg = p ? SL_WHY_LIMIT_FILES : SL_WHY_FINISHED;
 			m = &refused;
 		}
 	}

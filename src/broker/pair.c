@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * pair.c - live pairs: the segment and the two side pages, kept for REATTACH
+ * pair.c - live pairs: the segment and the two side pages, kept for REATTACH, here or by a keeper
  *
  * Each end knows the clients that hold it. An end is finished when its last holder has said GONE,
  * or went away without a word and nobody has come back for SL_BRK_GRACE_MS (an exec is a disconnect
@@ -105,6 +105,54 @@ static int hold_add(struct sl_brk *b, struct sl_brk_end *e, struct sl_brk_client
 	return 0;
 }
 
+/* Makes room for one pair's descriptors, if there is a keeper to take another's. */
+static void make_room(struct sl_brk *b)
+{
+	struct sl_brk_pair *p;
+
+	while (b->own_count >= b->own_max && (p = TAILQ_FIRST(&b->own)) != NULL &&
+	       sl_brk_keep(b, p)) {
+		TAILQ_REMOVE(&b->own, p, link);
+		TAILQ_INSERT_TAIL(&b->kept, p, link);
+		b->own_count--;
+	}
+}
+
+static void fds_are_here(struct sl_brk *b, struct sl_brk_pair *p)
+{
+	TAILQ_INSERT_TAIL(&b->own, p, link);
+	b->own_count++;
+}
+
+bool sl_brk_pair_fds(struct sl_brk *b, struct sl_brk_pair *p, unsigned side, int fds[SL_MSG_FDS])
+{
+	if (p->keeper) {
+		make_room(b);
+		if (sl_brk_keep_back(p) == 0) {
+			TAILQ_REMOVE(&b->kept, p, link);
+			fds_are_here(b, p);
+		}
+	}
+	fds[0] = p->seg_fd;
+	fds[1] = p->end[side].side_fd;
+	return p->seg_fd >= 0;
+}
+
+static void fds_drop(struct sl_brk *b, struct sl_brk_pair *p)
+{
+	if (p->seg_fd < 0) {
+		if (p->keeper)
+			sl_brk_keep_drop(p);
+		TAILQ_REMOVE(&b->kept, p, link);
+		return;
+	}
+	(void)close(p->seg_fd);
+	(void)close(p->end[0].side_fd);
+	(void)close(p->end[1].side_fd);
+	TAILQ_REMOVE(&b->own, p, link);
+	b->own_count--;
+}
+
 void sl_brk_pair_free(struct sl_brk *b, struct sl_brk_pair *p)
 {
 	struct sl_brk_hold *h;
@@ -116,11 +164,9 @@ void sl_brk_pair_free(struct sl_brk *b, struct sl_brk_pair *p)
 		grace_stop(b, &p->end[i]);
 		sl_tab_del(&b->end_by_cookie, &p->end[i].by_cookie);
 		p->end[i].user->ends--;
-		(void)close(p->end[i].side_fd);
 	}
 	sl_tab_del(&b->pair_by_id, &p->by_id);
-	LIST_REMOVE(p, link);
-	(void)close(p->seg_fd);
+	fds_drop(b, p);
 	free(p);
 	b->pair_count--;
 }
@@ -155,11 +201,16 @@ static enum sl_reason why_not(int rc)
 static enum sl_reason pair_new(struct sl_brk *b, const struct sl_brk_offer *const o[2],
 			       struct sl_brk_pair **pair)
 {
-	struct sl_brk_pair *p = calloc(1, sizeof(*p));
+	struct sl_brk_pair *p = NULL;
 	struct sl_brk_end *e;
-	int rc = -ENOMEM;
+	int rc = -EMFILE;
 	unsigned i;
 
+	make_room(b);
+	if (b->own_count >= b->own_max)
+		goto fail;
+	rc = -ENOMEM;
+	p = calloc(1, sizeof(*p));
 	if (!p)
 		goto fail;
 	p->ring_len = choose_ring_len(o[0]->ring_len, o[1]->ring_len);
@@ -183,7 +234,7 @@ static enum sl_reason pair_new(struct sl_brk *b, const struct sl_brk_offer *cons
 		sl_tab_add(&b->end_by_cookie, &e->by_cookie,
 			   sl_tab_hash(&e->cookie, sizeof(e->cookie)));
 	}
-	LIST_INSERT_HEAD(&b->pairs, p, link);
+	fds_are_here(b, p);
 	b->pair_count++;
 	*pair = p;
 	return SL_WHY_NONE;
