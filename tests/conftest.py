@@ -152,7 +152,7 @@ def keep_alive():
 def procs(tmp_path, environ, broker, keep_alive):
     procs = Procs(tmp_path, environ)
     yield procs
-    procs.stop_all(keep=keep_alive | {broker.pid()})
+    procs.stop_all(keep=keep_alive | broker.family())
 
 
 @pytest.fixture

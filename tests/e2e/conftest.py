@@ -22,7 +22,9 @@ class Many:
     def do(self, command):
         self.proc.stdin.write(command.encode() + b"\n")
         self.proc.stdin.flush()
-        assert self.proc.stdout.readline() == b"ok\n", self.procs.tail(self.proc)
+        word, *result = self.proc.stdout.readline().decode().split()
+        assert word == "ok", self.procs.tail(self.proc)
+        return result
 
 
 @pytest.fixture

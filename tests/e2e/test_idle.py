@@ -1,13 +1,8 @@
 """Idle connections use no processor time."""
 import os
-import pathlib
 import threading
 
-
-def ticks(pid):
-    """utime + stime of a process, in clock ticks (usually 10 ms)."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return int(fields[11]) + int(fields[12])
+from harness.procs import ticks
 
 
 def test_idle(status, echo_server, many, port, broker):

@@ -4,6 +4,7 @@ import signal
 import socket
 import struct
 
+from harness.procs import children
 from harness.wait import until
 
 
@@ -23,6 +24,11 @@ class Broker:
                 return None
             who = s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         return struct.unpack("iII", who)[0]
+
+    def family(self):
+        """It and its keepers."""
+        pid = self.pid()
+        return {pid, *children(pid)} if pid else {None}
 
     def kill(self):
         pid = self.pid()

@@ -37,6 +37,12 @@ def children(pid):
     return found
 
 
+def ticks(pid):
+    """utime + stime of a process, in clock ticks (usually 10 ms)."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def send(pid, sig):
     try:
         os.kill(pid, sig)

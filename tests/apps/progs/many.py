@@ -5,13 +5,16 @@ open N     connect N more
 ping N     N messages there and back on each connection, checked
 close N    close the N that were opened last
 stamp N    ask the kernel for times of arrival (SO_TIMESTAMP) on the first N
+race N     N messages there and back on the connection that was opened first
 
-Answers "ok" to each. Sleeps in epoll, on its connections and on its input.
+Answers "ok" to each; to race with the median of the times of a round trip behind it, in microseconds. Sleeps in epoll, on its connections and on its input.
 """
 import os
 import selectors
 import socket
+import statistics
 import sys
+import time
 
 conns = []
 
@@ -34,6 +37,17 @@ def do_stamp(count):
         conn.setsockopt(socket.SOL_SOCKET, 29, 1) # SO_TIMESTAMP
 
 
+def do_race(count):
+    took = []
+    for _ in range(count):
+        before = time.perf_counter()
+        conns[0].sendall(b"to and fro")
+        if conns[0].recv(100) != b"to and fro":
+            sys.exit("what came back differs")
+        took.append(time.perf_counter() - before)
+    return f"{statistics.median(took) * 1e6:.3f}"
+
+
 def do_ping(count):
     for i in range(count):
         messages = {conn: b"%d.%d " % (n, i) * (1 + n % 50) for n, conn in enumerate(conns)}
@@ -52,7 +66,7 @@ def do_ping(count):
 
 selector = selectors.DefaultSelector()
 selector.register(0, selectors.EVENT_READ)
-commands = {"open": do_open, "ping": do_ping, "close": do_close, "stamp": do_stamp}
+commands = {"open": do_open, "ping": do_ping, "close": do_close, "stamp": do_stamp, "race": do_race}
 while True:
     for key, _ in selector.select():
         if key.fd != 0:
@@ -61,5 +75,5 @@ while True:
         if not line:
             sys.exit()
         command, argument = line.split()
-        commands[command](int(argument))
-        print("ok", flush=True)
+        result = commands[command](int(argument))
+        print("ok" if result is None else f"ok {result}", flush=True)
