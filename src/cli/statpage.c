@@ -167,6 +167,47 @@ static bool entry_ok(const struct sl_stat_conn_shm *e)
 	       addr_ok(&e->peer);
 }
 
+/* As an entry of one that is grown up, which has never been anything but TCP. */
+static struct sl_stat_conn_shm of_young(const struct sl_stat_young_shm *y, uint32_t index)
+{
+	return (struct sl_stat_conn_shm){
+		.used = 1,
+		.fd = (int32_t)index,
+		.reason = y->reason,
+		.tx = {.bytes_tcp = y->tx_bytes, .messages = y->tx_messages},
+		.rx = {.bytes_tcp = y->rx_bytes, .messages = y->rx_messages},
+	};
+}
+
+static int each_young(const struct sl_statpage *pg,
+		      int (*fn)(const struct sl_stat_conn_shm *entry, void *arg), void *arg)
+{
+	struct sl_stat_young_shm y[READ_MAX];
+	struct sl_stat_conn_shm e;
+	uint32_t end = pg->hdr.young_high, i, k, want;
+	ssize_t n;
+	int rc = 0;
+
+	if (end > pg->hdr.young_max)
+		end = pg->hdr.young_max;
+	if (end > ENTRY_MAX || pg->hdr.young_at > INT32_MAX)
+		return 0;
+	for (i = 0; i < end && !rc; i += want) {
+		want = end - i < READ_MAX ? end - i : READ_MAX;
+		n = pread(pg->fd, y, want * sizeof(y[0]),
+			  (off_t)(pg->hdr.young_at + (size_t)i * sizeof(y[0])));
+		if (n < (ssize_t)(want * sizeof(y[0])))
+			end = 0;
+		for (k = 0; n > 0 && k < (size_t)n / sizeof(y[0]) && !rc; k++) {
+			if (!y[k].used)
+				continue;
+			e = of_young(&y[k], i + k);
+			rc = fn(&e, arg);
+		}
+	}
+	return rc;
+}
+
 int sl_statpage_each(const struct sl_statpage *pg,
 		     int (*fn)(const struct sl_stat_conn_shm *entry, void *arg), void *arg)
 {
@@ -190,5 +231,5 @@ int sl_statpage_each(const struct sl_statpage *pg,
 				rc = fn(&e[k], arg);
 		}
 	}
-	return rc;
+	return rc ? rc : each_young(pg, fn, arg);
 }

@@ -147,9 +147,12 @@ static bool definite(int err)
 /* A second connect() says once 0, too: a socket that is under way or promoted is left alone. */
 static bool under_way(int fd)
 {
-	struct sl_sock *s = sl_sock_get(fd);
+	struct sl_sock *s;
 	bool yes;
 
+	if (sl_young_is(fd))
+		return sl_youngs[fd].flags & SL_YOUNG_CONNECTING;
+	s = sl_sock_get(fd);
 	if (!s)
 		return false;
 	yes = s->connecting || sl_sock_attached(s);

@@ -19,7 +19,8 @@ int sl_fd_closing(int fd)
 
 	if (!sl_live || ((sl_tracked(fd) || sl_hidden_is(fd)) && sl_foreign()))
 		return 0;
-	sl_conn_closing(fd);
+	if (!sl_young_is(fd))
+		sl_conn_closing(fd);
 	rc = sl_sock_close(fd);
 	if (rc == 0)
 		sl_ready_close(fd);
@@ -135,7 +136,7 @@ SL_EXPORT int dup3(int fd, int newfd, int flags)
 
 static int setfl(int fd, long arg)
 {
-	struct sl_sock *s = sl_get(fd);
+	struct sl_sock *s = sl_young_is(fd) && !(arg & O_ASYNC) ? NULL : sl_get(fd);
 	int rc;
 
 	if (s && (arg & O_ASYNC))

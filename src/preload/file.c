@@ -28,16 +28,17 @@ static ssize_t splice_out(int fd_in, int fd_out, size_t len, unsigned flags)
  */
 SL_EXPORT ssize_t sendfile(int fd, int in_fd, off_t *pos, size_t len)
 {
-	struct sl_sock *s = sl_get(fd);
+	struct sl_sock *s;
 	ssize_t rc;
 
+	if (sl_unlikely(sl_young_is(fd)) && !sl_tracked(in_fd) && sl_young_out(fd))
+		return sl_young_out_done(fd, REAL(sendfile)(fd, in_fd, pos, len), len);
+	s = sl_get(fd);
 	if (!s) {
 		if (sl_tracked(in_fd) && !sl_is_epoll(in_fd) && !pos && is_pipe(fd))
 			return splice_out(in_fd, fd, len, 0);
 		return REAL(sendfile)(fd, in_fd, pos, len);
 	}
-	if (!sl_tracked(in_fd) && sl_sock_through(s, &s->tx_inflight))
-		return sl_sock_through_out(s, REAL(sendfile)(fd, in_fd, pos, len), len);
 	rc = sl_tracked(in_fd) ? -EINVAL : sl_sock_sendfile(s, fd, in_fd, pos, len);
 	sl_sock_put(s);
 	return sl_ret(rc);

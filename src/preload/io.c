@@ -35,34 +35,42 @@ static ssize_t sock_writev(struct sl_sock *s, int fd, const struct iovec *iov, s
 /* A negative length is the kernel's to refuse. */
 SL_EXPORT ssize_t read(int fd, void *buf, size_t len)
 {
-	struct sl_sock *s = sl_likely(len <= SSIZE_MAX) ? sl_get(fd) : NULL;
 	struct iovec iov = sl_iov1(buf, len);
+	struct sl_sock *s;
 
+	if (sl_unlikely(sl_young_in(fd)))
+		return sl_young_in_done(fd, REAL(read)(fd, buf, len), len);
+	s = sl_likely(len <= SSIZE_MAX) ? sl_get(fd) : NULL;
 	if (!s)
 		return REAL(read)(fd, buf, len);
-	if (sl_sock_through(s, &s->rx_inflight))
-		return sl_sock_through_in(s, REAL(read)(fd, buf, len), len);
 	return sock_readv(s, fd, &iov, 1, SL_CALL_READ);
 }
 SL_ALIAS(__read, read);
 
 SL_EXPORT ssize_t write(int fd, const void *buf, size_t len)
 {
-	struct sl_sock *s = sl_likely(len <= SSIZE_MAX) ? sl_get(fd) : NULL;
 	struct iovec iov = sl_iov1(buf, len);
+	struct sl_sock *s;
 
+	if (sl_unlikely(sl_young_out(fd)))
+		return sl_young_out_done(fd, REAL(write)(fd, buf, len), len);
+	s = sl_likely(len <= SSIZE_MAX) ? sl_get(fd) : NULL;
 	if (!s)
 		return REAL(write)(fd, buf, len);
-	if (sl_sock_through(s, &s->tx_inflight))
-		return sl_sock_through_out(s, REAL(write)(fd, buf, len), len);
 	return sock_writev(s, fd, &iov, 1, SL_CALL_READ);
 }
 SL_ALIAS(__write, write);
 
 SL_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 {
-	struct sl_sock *s = sl_get(fd);
+	struct sl_sock *s;
+	ssize_t done;
 
+	if (sl_unlikely(sl_young_in(fd))) {
+		done = REAL(readv)(fd, iov, n);
+		return sl_young_in_done(fd, done, done ? 0 : sl_iov_sum(iov, (size_t)n));
+	}
+	s = sl_get(fd);
 	if (!s)
 		return REAL(readv)(fd, iov, n);
 	return sock_readv(s, fd, iov, (size_t)n, SL_CALL_READ);
@@ -70,15 +78,16 @@ SL_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 
 SL_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 {
-	struct sl_sock *s = sl_get(fd);
+	struct sl_sock *s;
 	ssize_t done;
 
+	if (sl_unlikely(sl_young_out(fd))) {
+		done = REAL(writev)(fd, iov, n);
+		return sl_young_out_done(fd, done, done > 0 ? sl_iov_sum(iov, (size_t)n) : 0);
+	}
+	s = sl_get(fd);
 	if (!s)
 		return REAL(writev)(fd, iov, n);
-	if (sl_sock_through(s, &s->tx_inflight)) {
-		done = REAL(writev)(fd, iov, n);
-		return sl_sock_through_out(s, done, done > 0 ? sl_iov_sum(iov, (size_t)n) : 0);
-	}
 	return sock_writev(s, fd, iov, (size_t)n, SL_CALL_READ);
 }
 

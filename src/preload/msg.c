@@ -9,15 +9,16 @@
 
 SL_EXPORT ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
-	struct sl_sock *s = sl_get(fd);
 	struct iovec iov = sl_iov1(buf, len);
 	struct msghdr m = sl_msg_of(&iov, 1);
+	struct sl_sock *s;
 	ssize_t rc;
 
+	if (sl_unlikely(!(flags & ~PLAIN_FLAGS) && sl_young_in(fd)))
+		return sl_young_in_done(fd, REAL(recv)(fd, buf, len, flags), len);
+	s = sl_get(fd);
 	if (!s)
 		return REAL(recv)(fd, buf, len, flags);
-	if (!(flags & ~PLAIN_FLAGS) && sl_sock_through(s, &s->rx_inflight))
-		return sl_sock_through_in(s, REAL(recv)(fd, buf, len, flags), len);
 	rc = sl_sock_recv(s, fd, &m, flags);
 	sl_sock_put(s);
 	return sl_ret(rc);
@@ -140,15 +141,16 @@ SL_EXPORT int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct 
 
 SL_EXPORT ssize_t send(int fd, const void *buf, size_t len, int flags)
 {
-	struct sl_sock *s = sl_get(fd);
 	struct iovec iov = sl_iov1(buf, len);
 	struct msghdr m = sl_msg_of(&iov, 1);
+	struct sl_sock *s;
 	ssize_t rc;
 
+	if (sl_unlikely(!(flags & ~PLAIN_FLAGS) && sl_young_out(fd)))
+		return sl_young_out_done(fd, REAL(send)(fd, buf, len, flags), len);
+	s = sl_get(fd);
 	if (!s)
 		return REAL(send)(fd, buf, len, flags);
-	if (!(flags & ~PLAIN_FLAGS) && sl_sock_through(s, &s->tx_inflight))
-		return sl_sock_through_out(s, REAL(send)(fd, buf, len, flags), len);
 	rc = sl_sock_send(s, fd, &m, flags);
 	sl_sock_put(s);
 	return sl_ret(rc);

@@ -6,7 +6,7 @@
 
 SL_EXPORT int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 {
-	struct sl_sock *s = sl_get(fd);
+	struct sl_sock *s = sl_young_is(fd) ? NULL : sl_get(fd);
 	int rc;
 
 	if (!s)
@@ -18,7 +18,7 @@ SL_EXPORT int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 
 SL_EXPORT int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
-	struct sl_sock *s = sl_get(fd);
+	struct sl_sock *s = sl_young_is(fd) && !sl_opt_matters(level, name) ? NULL : sl_get(fd);
 	int rc;
 
 	if (!s)
@@ -30,7 +30,7 @@ SL_EXPORT int setsockopt(int fd, int level, int name, const void *val, socklen_t
 
 SL_EXPORT int ioctl(int fd, unsigned long req, ...)
 {
-	struct sl_sock *s = sl_get(fd);
+	struct sl_sock *s = sl_young_is(fd) && req != FIOASYNC ? NULL : sl_get(fd);
 	va_list ap;
 	void *arg;
 	int rc;

@@ -391,7 +391,7 @@ static void jumping(const struct __jmp_buf_tag *env)
 		sl_frames_gone(last);
 	if (within.depth && !sl_sect.frames && left_behind(within.first, sp)) {
 		within.depth = 0;
-		sl_sock_abandoned();
+		sl_young_abandoned();
 	}
 }
 #else

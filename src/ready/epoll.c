@@ -27,6 +27,7 @@ static int our_ctl(struct sl_item *it, int op)
 {
 	struct epoll_event ev = {.events = OURS, .data.u64 = sl_item_tag(it)};
 
+	it->ep->ours = true;
 	return raw_ctl(it->ep, op, it->fd, &ev);
 }
 
@@ -38,8 +39,10 @@ static int native_ctl(struct sl_item *it, int op, uint32_t events)
 {
 	struct epoll_event ev = {.events = events, .data = it->want.data};
 
-	if ((it->want.events & EPOLLONESHOT) && !it->ep->forked)
+	if ((it->want.events & EPOLLONESHOT) && !it->ep->forked) {
+		it->ep->ours = true;
 		ev.data.u64 = sl_item_tag(it);
+	}
 	return raw_ctl(it->ep, op, it->fd, &ev);
 }
 
@@ -50,6 +53,7 @@ static void watch_broker(struct sl_ep *ep, int fd)
 	/* Its news would make the instance readable for whoever polls it. */
 	if (fd < 0 || ep->nested || (ep->broker_fd == fd && ep->broker_gen == sl_offer_generation()))
 		return;
+	ep->ours = true;
 	ep->broker_fd = fd;
 	ep->broker_gen = sl_offer_generation();
 	(void)raw_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
@@ -70,6 +74,7 @@ int sl_ep_bell(struct sl_ep *ep)
 	if (ep->forked || ep->inherited || ep->nested)
 		return -1;
 	if (sl_unlikely(!ep->bell1)) {
+		ep->ours = true;
 		ep->bell1 = sl_bell_take() + 1;
 		if (ep->bell1 && raw_ctl(ep, EPOLL_CTL_ADD, sl_bell_fd(ep->bell1 - 1), &ev) < 0) {
 			sl_bell_give(ep->bell1 - 1);
@@ -221,7 +226,7 @@ static int ctl_add(struct sl_ep *ep, int fd, struct epoll_event *ev)
 		why = refusal(ep, ev);
 		if (sl_unlikely(why))
 			sl_sock_refuse(s, fd, why);
-		it = s->through_left ? NULL : sl_item_find(ep, fd); /* a young one has none dormant */
+		it = sl_item_find(ep, fd);
 		rc = it && it->dormant ? add_again(ep, it, ev) : 1;
 		if (rc == 1)
 			rc = add_tracked(ep, s, fd, ev, why != SL_WHY_NONE);
@@ -289,10 +294,43 @@ static int ctl_del(struct sl_ep *ep, struct sl_item *it, int fd, struct epoll_ev
 	return rc;
 }
 
+/* As long as it is young its entry has room for one registration, of the usual kind. */
+static bool young_takes(const struct sl_stat_young_shm *y, const struct sl_ep *ep, int op,
+			const struct epoll_event *ev)
+{
+	if (y->ep != (op == EPOLL_CTL_ADD ? 0 : ep->serial))
+		return false;
+	return op == EPOLL_CTL_DEL ||
+	       !((ev->events & EPOLLONESHOT) || (op == EPOLL_CTL_ADD && refusal(ep, ev)));
+}
+
+static int young_ctl(struct sl_ep *ep, int op, int fd, struct epoll_event *ev)
+{
+	struct sl_stat_young_shm *y = &sl_youngs[fd];
+	int rc;
+
+	sl_sect_enter();
+	rc = raw_ctl(ep, op, fd, ev);
+	if (rc == 0) {
+		y->ep = op == EPOLL_CTL_DEL ? 0 : ep->serial;
+		if (y->ep) {
+			y->events = ev->events;
+			y->data = ev->data.u64;
+		}
+	}
+	sl_sect_leave();
+	return rc;
+}
+
 int sl_ready_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 {
 	struct sl_ep *ep = sl_ep_of(epfd);
 
+	if (sl_young_is(fd) && __libc_single_threaded && ep && (ev || op == EPOLL_CTL_DEL)) {
+		if (young_takes(&sl_youngs[fd], ep, op, ev))
+			return young_ctl(ep, op, fd, ev);
+		(void)sl_young_grow(fd);
+	}
 	if (!ep || (op != EPOLL_CTL_DEL && !ev)) {
 		/* An instance that was made behind our back: its sockets stay where it can see them. */
 		struct sl_sock *s = ev && op == EPOLL_CTL_ADD ? sl_sock_get(fd) : NULL;
@@ -383,6 +421,27 @@ static void hook_closed(struct sl_sock *s, int fd)
 	sl_items_drop_sock(s);
 }
 
+static void hook_grown(int fd, uint32_t serial, uint32_t events, uint64_t data)
+{
+	struct epoll_event want = {.events = events, .data.u64 = data};
+	int broker = sl_hidden_get(SL_HIDDEN_BROKER);
+	struct sl_ep *ep;
+	struct sl_item *it;
+	unsigned i;
+
+	for (i = 0; (ep = sl_ep_at(i)); i++)
+		if (ep->used && ep->serial == serial)
+			break;
+	if (!ep)
+		return; /* closed */
+	it = sl_item_find(ep, fd);
+	if (it)
+		sl_item_drop(it); /* of a file that had the number before */
+	(void)sl_item_new(ep, fd, &want);
+	if (broker >= 0)
+		watch_broker(ep, broker);
+}
+
 static void hook_broker(int fd)
 {
 	struct sl_ep *ep;
@@ -401,6 +460,7 @@ void sl_ready_init(void)
 	sl_sock_hooks.full = hook_full;
 	sl_sock_hooks.closed = hook_closed;
 	sl_sock_hooks.broker = hook_broker;
+	sl_sock_hooks.grown = hook_grown;
 }
 
 void sl_ready_close(int fd)

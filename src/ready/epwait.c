@@ -593,6 +593,20 @@ static int wait_rings(struct sl_ep *ep, struct epoll_event *ev, int max,
 	return n;
 }
 
+bool sl_ready_epoll_quiet(int epfd)
+{
+	const struct sl_ep *ep = sl_ep_of(epfd);
+
+	return __libc_single_threaded && ep && !ep->ours;
+}
+
+int sl_ready_epoll_sort(int epfd, struct epoll_event *ev, int n)
+{
+	struct sl_ep *ep = sl_ep_of(epfd);
+
+	return ep ? sort_events(ep, ev, n) : n;
+}
+
 int sl_ready_epoll_wait(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout,
 			const sigset_t *mask)
 {

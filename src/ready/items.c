@@ -41,6 +41,7 @@ struct sl_ep *sl_ep_at(unsigned i)
 
 struct sl_ep *sl_ep_new(int epfd)
 {
+	static uint32_t serial;
 	struct sl_ep *ep = NULL;
 	unsigned i;
 
@@ -58,6 +59,7 @@ struct sl_ep *sl_ep_new(int epfd)
 		memset(ep, 0, sizeof(*ep));
 		ep->epfd = epfd;
 		ep->nfds = 1;
+		ep->serial = ++serial ? serial : ++serial;
 		ep->used = true;
 	}
 	sl_unlock(&reg);

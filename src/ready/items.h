@@ -62,6 +62,8 @@ struct sl_ep {
 	bool inherited; /* by fork: our parent uses it too */
 	bool nested;	/* the kernel polls it: keep everything armed */
 	bool forked;	/* another process may wait on it: no tags but those that it knows */
+	bool ours;	/* some registration in the kernel is or was ours: its events are to be sorted */
+	uint32_t serial; /* no other instance of this process had it; not 0 */
 	_Atomic uint32_t promoted; /* items whose registration is ours */
 	_Atomic uint32_t sleepers; /* threads in the kernel's epoll_wait, or on the way; counted under the lock */
 	_Atomic int32_t nfds;

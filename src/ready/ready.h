@@ -43,6 +43,15 @@ int sl_ready_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev);
 int sl_ready_epoll_wait(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout,
 			const sigset_t *mask);
 
+/**
+ * sl_ready_epoll_quiet() - the kernel's events of this instance are the program's own: it may wait without us
+ *
+ * Only with one thread. A signal handler may have changed that meanwhile; then what the kernel has told goes to
+ * sl_ready_epoll_sort(). Return: how many of them are the program's.
+ */
+bool sl_ready_epoll_quiet(int epfd);
+int sl_ready_epoll_sort(int epfd, struct epoll_event *ev, int n);
+
 /** sl_ready_close() - @fd is about to be closed: forget an epoll instance behind it */
 void sl_ready_close(int fd);
 

@@ -8,6 +8,8 @@
  * without the broker. The process is the only writer; readers map it read-only and believe
  * nothing: every index and string is bounded by the reader.
  *
+ * A second table holds the connections that are still young, one a descriptor.
+ *
  * An entry is valid while @used is non-zero. Counters are plain 64-bit words, written by the thread
  * that holds the direction's lock, read at any time (no tearing on 64-bit machines).
  */
@@ -18,7 +20,7 @@
 
 #define SL_STAT_MEMFD   "scilan-status"
 #define SL_STAT_MAGIC   0x534c5354u /* "SLST" */
-#define SL_STAT_VERSION 1u
+#define SL_STAT_VERSION 2u
 
 enum sl_stat_lane { SL_STAT_TCP = 0, SL_STAT_MEMORY = 1 };
 
@@ -52,6 +54,25 @@ struct sl_stat_conn_shm {
 	uint64_t spare[4];
 };
 
+/*
+ * A connection that has made a few calls only (sock/young.h), at the index of its descriptor. What it will need when it
+ * grows up stands beside the counters, so that a short connection touches one cache line.
+ */
+struct sl_stat_young_shm {
+	uint32_t used;
+	uint32_t reason;
+	uint64_t tx_bytes, rx_bytes;
+	uint32_t tx_messages, rx_messages;
+	uint32_t left; /* calls that it stays young for */
+	uint16_t tx_inflight, rx_inflight; /* kernel calls under way */
+	uint16_t flags; /* enum sl_young_flag */
+	uint16_t pad;
+	uint32_t ep;	 /* the epoll instance that it is registered in, its serial number; 0: none */
+	uint32_t events; /* and as what */
+	uint32_t pad2;
+	uint64_t data;
+};
+
 struct sl_stat_hdr_shm {
 	uint32_t magic;
 	uint32_t version;
@@ -65,7 +86,10 @@ struct sl_stat_hdr_shm {
 	uint64_t wakeups;  /* kernel sleeps of the whole process */
 	uint64_t spare;
 	uint64_t vain_bells; /* times that a thread was woken by its bell and found nothing */
-	uint8_t reserved[376];
+	uint64_t young_at;   /* where the young entries are, bytes from the beginning */
+	uint32_t young_max;  /* how many there is room for */
+	uint32_t young_high; /* entries at and above this index were never used */
+	uint8_t reserved[360];
 };
 
 #endif

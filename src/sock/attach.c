@@ -234,7 +234,6 @@ static int attach_locked(struct sl_sock *s, int fd)
 	note_options(s, fd);
 	take_delays(s, fd);
 	atomic_store(&s->offer, SL_OFFER_TAKEN);
-	s->through_left = 0;
 	s->stat->peer_reason = SL_WHY_NONE;
 	atomic_store_explicit(&s->attached, true, memory_order_release);
 
@@ -266,7 +265,6 @@ void sl_sock_inherited(struct sl_sock *s, int fd)
 	sl_stat_addresses(s, fd);
 	sl_stat_reason(s, s->stat->tx.lane && s->stat->rx.lane ? SL_WHY_NONE : SL_WHY_PAIRED);
 	atomic_store(&s->offer, SL_OFFER_TAKEN);
-	s->through_left = 0;
 	atomic_store_explicit(&s->attached, true, memory_order_release);
 }
 

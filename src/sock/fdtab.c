@@ -57,6 +57,13 @@ uintptr_t sl_fdtab_swap(int fd, uintptr_t entry)
 					memory_order_acq_rel);
 }
 
+bool sl_fdtab_replace(int fd, uintptr_t was, uintptr_t entry)
+{
+	return atomic_compare_exchange_strong(&sl_fdtab[(unsigned)fd / SL_FD_CHUNK]
+						       [(unsigned)fd % SL_FD_CHUNK],
+					      &was, entry);
+}
+
 int sl_fdtab_next(int fd)
 {
 	unsigned i = fd < 0 ? 0 : (unsigned)fd;

@@ -11,6 +11,8 @@
 #define SL_FDTAB_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/single_threaded.h>
 #include "common.h"
 
@@ -19,8 +21,10 @@
 
 struct sl_sock;
 
-/* An entry: NULL, a struct sl_sock *, or an epoll instance with bit 0 set. */
+/* An entry: 0, a struct sl_sock *, an epoll instance with bit 0 set, or SL_FD_YOUNG. */
 typedef _Atomic(uintptr_t) sl_fd_entry;
+
+#define SL_FD_YOUNG ((uintptr_t)2) /* a young connection (young.h) */
 
 extern sl_fd_entry *sl_fdtab[SL_FD_MAX / SL_FD_CHUNK];
 
@@ -38,6 +42,9 @@ void sl_fdtab_init(void);
 
 /** sl_fdtab_swap() - set an entry, return the old one; returns UINTPTR_MAX when out of memory or range */
 uintptr_t sl_fdtab_swap(int fd, uintptr_t entry);
+
+/** sl_fdtab_replace() - set an entry if it is still @was */
+bool sl_fdtab_replace(int fd, uintptr_t was, uintptr_t entry);
 
 /** sl_fdtab_next() - the lowest tracked descriptor >= @fd, or -1 */
 int sl_fdtab_next(int fd);

@@ -165,6 +165,8 @@ void sl_sock_exit(void)
 	int fd = -1;
 
 	while ((fd = sl_fdtab_next(fd + 1)) >= 0) {
+		if (sl_fdtab_load(fd) == SL_FD_YOUNG)
+			continue; /* the kernel's alone */
 		s = sl_sock_get(fd);
 		if (!s)
 			continue;

@@ -129,6 +129,7 @@ void sl_sock_fork_prepare(void)
 	unsigned i = 0;
 
 	sl_lock(&fork_lock);
+	sl_young_grow_all();
 	while ((s = each(&i))) {
 		/* The answer to an offer would reach one of two holders only. */
 		if (atomic_load(&s->offer) == SL_OFFER_OUT ||

@@ -148,6 +148,13 @@ ssize_t sl_native_move(struct sl_sock *s, const struct sl_move *v, bool tx);
 ssize_t sl_real_recv(int fd, struct msghdr *m, int flags);
 ssize_t sl_real_send(int fd, const struct msghdr *m, int flags);
 
+/* sock.c: a new one for @fd, not entered in the table yet, and what status says of it at first */
+struct sl_sock *sl_sock_new(int fd, bool connecting);
+enum sl_reason sl_first_reason(bool connecting);
+
+/* native.c: a kernel call is over that began when the connection was young */
+void sl_sock_native_done(struct sl_sock *s, bool tx, ssize_t n);
+
 /* pool.c */
 struct sl_sock *sl_pool_get(void);
 struct sl_sock *sl_pool_at(unsigned index); /* in use or not; NULL beyond the pool */
@@ -155,6 +162,7 @@ unsigned sl_pool_high(void);
 
 /* statpage.c */
 struct sl_stat_conn_shm *sl_stat_entry(unsigned index);
+bool sl_stat_make(void); /* there is a page from now on; false: none can be had */
 void sl_stat_fork_child(void);
 extern bool sl_stat_private; /* no file for it from now on */
 extern char sl_stat_program[64]; /* as it was at start-up: setproctitle overwrites argv */

@@ -134,51 +134,11 @@ static void native_end(struct sl_sock *s, bool tx, ssize_t n)
 		sl_attach_try(s, s->fd);
 }
 
-static ssize_t went_through(struct sl_sock *s, ssize_t n)
+void sl_sock_native_done(struct sl_sock *s, bool tx, ssize_t n)
 {
-	if (s->bytes >= sl_env.promote_bytes)
-		s->through_left = 0;
-	sl_sock_put(s);
-	return n;
-}
-
-void sl_sock_abandoned(void)
-{
-	struct sl_sock *s;
-	uint32_t calls;
-	unsigned i;
-
-	if (!__libc_single_threaded)
-		return;
-	for (i = 0; i < sl_pool_high(); i++) {
-		s = sl_pool_at(i);
-		if (!atomic_load(&s->refs))
-			continue;
-		calls = s->rx_inflight + s->tx_inflight;
-		s->rx_inflight = s->tx_inflight = 0;
-		s->uncounted |= calls > 0;
-		while (calls--)
-			sl_sock_put(s);
-	}
-}
-
-ssize_t sl_sock_through_in(struct sl_sock *s, ssize_t n, size_t len)
-{
-	s->rx_inflight--;
-	if (n > 0)
-		count_native(s, &s->side->rx.krcvd, &s->stat->rx, (size_t)n);
-	else if (n == 0 && len)
-		s->side->kfin = 1;
-	return went_through(s, n);
-}
-
-ssize_t sl_sock_through_out(struct sl_sock *s, ssize_t n, size_t len)
-{
-	s->tx_inflight--;
-	if (n > 0)
-		count_native(s, &s->side->tx.ksent, &s->stat->tx, (size_t)n);
-	s->native_full = n > 0 ? (size_t)n < len : n < 0 && errno == EAGAIN;
-	return went_through(s, n);
+	/* None under way: it is another connection, of the same number. */
+	if (tx ? s->tx_inflight : s->rx_inflight)
+		native_end(s, tx, n);
 }
 
 ssize_t sl_real_recv(int fd, struct msghdr *m, int flags)

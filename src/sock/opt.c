@@ -61,6 +61,18 @@ static enum sl_reason refuse_for(int level, int name, const void *val, socklen_t
 	return sock_option(name);
 }
 
+bool sl_opt_matters(int level, int name)
+{
+	switch (level) {
+	case SOL_SOCKET:
+		return name != SO_KEEPALIVE && name != SO_LINGER && name != SO_REUSEADDR;
+	case IPPROTO_TCP:
+		return tcp_option(name) != SL_WHY_NONE;
+	default:
+		return false;
+	}
+}
+
 /* While attached these are ours in the kernel, and the program's here. NULL: another option. */
 static int *kept(struct sl_sock *s, int level, int name)
 {

@@ -25,7 +25,9 @@ static void drop_entry(uintptr_t old, int fd)
 {
 	struct sl_sock *s = (struct sl_sock *)old;
 
-	if (!old || (old & 1) || old == UINTPTR_MAX)
+	if (old == SL_FD_YOUNG)
+		sl_young_end(fd);
+	if (!old || (old & 3))
 		return;
 	if (sl_sock_hooks.closed)
 		sl_sock_hooks.closed(s, fd);
@@ -45,11 +47,28 @@ void sl_sock_untrack(int fd)
 		drop_entry(sl_fdtab_swap(fd, 0), fd);
 }
 
-static enum sl_reason first_reason(bool connecting)
+enum sl_reason sl_first_reason(bool connecting)
 {
 	if (sl_env.promote_calls == SL_PROMOTE_OFF)
 		return SL_WHY_OFF;
 	return connecting ? SL_WHY_CONNECTING : SL_WHY_YOUNG;
+}
+
+struct sl_sock *sl_sock_new(int fd, bool connecting)
+{
+	struct sl_sock *s = sl_pool_get();
+
+	if (!s)
+		return NULL;
+	s->fd = fd;
+	s->nfds = 1;
+	s->connecting = connecting;
+	if (sl_env.promote_calls == SL_PROMOTE_OFF)
+		atomic_store(&s->offer, SL_OFFER_NEVER);
+	s->stat->fd = fd;
+	s->stat->reason = sl_first_reason(connecting);
+	s->stat->used = 1;
+	return s;
 }
 
 void sl_sock_track(int fd, bool connecting)
@@ -60,18 +79,11 @@ void sl_sock_track(int fd, bool connecting)
 	if ((unsigned)fd >= SL_FD_MAX)
 		return;
 	sl_sock_untrack(fd); /* closed behind our back, or connected anew */
-	s = sl_pool_get();
+	if (sl_young_born(fd, connecting))
+		return;
+	s = sl_sock_new(fd, connecting);
 	if (!s)
 		return;
-	s->fd = fd;
-	s->nfds = 1;
-	s->connecting = connecting;
-	s->through_left = sl_env.promote_calls ? sl_env.promote_calls - 1 : 0;
-	if (sl_env.promote_calls == SL_PROMOTE_OFF)
-		atomic_store(&s->offer, SL_OFFER_NEVER);
-	s->stat->fd = fd;
-	s->stat->reason = first_reason(connecting);
-	s->stat->used = 1;
 	old = sl_fdtab_swap(fd, (uintptr_t)s);
 	if (old == UINTPTR_MAX) {
 		sl_sock_put(s);
@@ -198,6 +210,10 @@ int sl_sock_close(int fd)
 	struct sl_sock *s;
 	uintptr_t old;
 
+	if (sl_fdtab_load(fd) == SL_FD_YOUNG) {
+		sl_sock_untrack(fd);
+		return 0;
+	}
 	if (sl_unlikely(sl_hidden_is(fd)))
 		return -EBADF;
 	s = sl_sock_get(fd);

@@ -2,7 +2,8 @@
 /*
  * sock.h - the endpoint: socket semantics over the two lanes
  *
- * How it works. Each TCP connection that the program makes is tracked from connect/accept on. Until it is
+ * How it works. Each TCP connection that the program makes is tracked from connect/accept on. While it is young
+ * (young.h) it is no more than an entry that is counted in. Then there is a struct sl_sock. Until it is
  * promoted the program's calls go to the kernel as they are (native) and are counted. When it proves worth it, it
  * is offered to the broker (offer.h). When the broker has paired it, the segment is attached at a moment when
  * no thread of ours is in a kernel call on it; from then on all kernel calls on it are made
@@ -26,6 +27,7 @@
 #include "lock.h"
 #include "reason.h"
 #include "stat.h"
+#include "young.h"
 
 enum sl_offer_state {
 	SL_OFFER_NONE,	  /* not offered (yet) */
@@ -55,7 +57,6 @@ struct sl_sock {
 	struct sl_lock rx_lock, tx_lock;
 	_Atomic bool attached;
 	_Atomic uint32_t offer; /* enum sl_offer_state */
-	uint32_t through_left;	/* calls that may go straight through (sl_sock_through()) */
 	uint32_t rx_inflight;	/* native kernel receives under way; rx_lock */
 	uint32_t tx_inflight;
 	uint32_t sleepers, waiters; /* those of the side's that are this process's; rx_lock, tx_lock */
@@ -110,6 +111,8 @@ struct sl_sock_hooks {
 	void (*closed)(struct sl_sock *s, int fd);
 	/* offers are out: @fd of the broker is to be watched where this process sleeps (no locks held) */
 	void (*broker)(int fd);
+	/* a young connection grows up that was registered in this epoll instance */
+	void (*grown)(int fd, uint32_t ep, uint32_t events, uint64_t data);
 	/* about to offer: what is in this process that forbids it, for all sockets (no locks held) */
 	enum sl_reason (*unfit)(void);
 };
@@ -122,7 +125,7 @@ extern struct sl_sock_hooks sl_sock_hooks;
 void sl_sock_init(void);
 
 /**
- * sl_sock_get() - the socket behind a descriptor, with a reference; NULL: not ours
+ * sl_sock_get() - the socket behind a descriptor, with a reference; NULL: not ours. A young one grows up.
  * sl_sock_put() - drop the reference
  */
 static inline struct sl_sock *sl_sock_get(int fd);
@@ -197,46 +200,6 @@ ssize_t sl_sock_sendfile(struct sl_sock *s, int fd, int in_fd, off_t *pos, size_
 ssize_t sl_sock_splice_in(struct sl_sock *s, int fd, int pipe_fd, size_t len, unsigned flags);
 ssize_t sl_sock_splice_out(struct sl_sock *s, int fd, int pipe_fd, size_t len, unsigned flags);
 
-/* --- calls that go straight through --- */
-
-/**
- * sl_sock_through() - may the caller make the kernel's call itself? Then one of the two below follows it
- * @inflight: &s->rx_inflight or &s->tx_inflight
- *
- * For the first calls of a young connection, which is what short ones consist of. Only where this process has one
- * thread and is the only holder: a signal handler that comes before the count may attach the connection, one that
- * comes behind it does not.
- */
-static inline bool sl_sock_through(struct sl_sock *s, uint32_t *inflight)
-{
-	if (sl_likely(!s->through_left) || !__libc_single_threaded || s->side != &s->own)
-		return false;
-	++*inflight;
-	atomic_signal_fence(memory_order_seq_cst);
-	if (sl_likely(s->through_left && !atomic_load_explicit(&s->attached, memory_order_relaxed))) {
-		s->calls++;
-		s->through_left--;
-		return true;
-	}
-	--*inflight;
-	return false;
-}
-
-/**
- * sl_sock_through_in() / sl_sock_through_out() - count what it returned; drops the reference
- * @len: what it asked for
- * Return: @n.
- */
-ssize_t sl_sock_through_in(struct sl_sock *s, ssize_t n, size_t len);
-ssize_t sl_sock_through_out(struct sl_sock *s, ssize_t n, size_t len);
-
-/**
- * sl_sock_abandoned() - this thread has left all signal handlers by a jump, and the frames below are gone
- *
- * Calls that went straight through and are still counted will not come back: they have no frames.
- */
-void sl_sock_abandoned(void);
-
 /* --- options --- */
 
 /**
@@ -244,6 +207,7 @@ void sl_sock_abandoned(void);
  * included. ioctl: FIONREAD, FIONBIO, SIOCOUTQ, SIOCATMARK, FIOASYNC and all the rest.
  * setfl: after a successful fcntl(F_SETFL): take notice.
  */
+bool sl_opt_matters(int level, int name); /* setting it does: a young connection grows up */
 int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const void *val,
 		       socklen_t len);
 int sl_sock_getsockopt(struct sl_sock *s, int fd, int level, int name, void *val, socklen_t *len);
@@ -403,7 +367,8 @@ static inline __attribute__((always_inline)) struct sl_sock *sl_sock_get(int fd)
 	uintptr_t e = sl_fdtab_load(fd);
 	struct sl_sock *s;
 
-	while (sl_unlikely(e && !(e & 1))) {
+again:
+	while (sl_unlikely(e && !(e & 3))) {
 		s = (struct sl_sock *)e;
 		if (__libc_single_threaded) {
 			atomic_store_explicit(&s->refs,
@@ -416,6 +381,10 @@ static inline __attribute__((always_inline)) struct sl_sock *sl_sock_get(int fd)
 			return s;
 		sl_sock_put(s);
 		e = sl_fdtab_load(fd);
+	}
+	if (sl_unlikely(e == SL_FD_YOUNG) && sl_young_grow(fd)) {
+		e = sl_fdtab_load(fd);
+		goto again;
 	}
 	return NULL;
 }

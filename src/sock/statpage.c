@@ -15,7 +15,9 @@
 #include "internal.h"
 #include "sys.h"
 
-#define PAGE_LEN (sizeof(struct sl_stat_hdr_shm) + SL_SOCK_MAX * sizeof(struct sl_stat_conn_shm))
+#define CONNS_LEN (sizeof(struct sl_stat_hdr_shm) + SL_SOCK_MAX * sizeof(struct sl_stat_conn_shm))
+#define YOUNG_AT  ((CONNS_LEN + 4095) / 4096 * 4096)
+#define PAGE_LEN  (YOUNG_AT + SL_YOUNG_MAX * sizeof(struct sl_stat_young_shm))
 
 struct sl_stat_hdr_shm *sl_stat_page;
 char sl_stat_program[64];
@@ -53,6 +55,8 @@ static void fill_header(struct sl_stat_hdr_shm *h)
 	h->pid = (uint32_t)getpid();
 	h->entry_len = sizeof(struct sl_stat_conn_shm);
 	h->entry_max = SL_SOCK_MAX;
+	h->young_at = YOUNG_AT;
+	h->young_max = SL_YOUNG_MAX;
 	memcpy(h->program, sl_stat_program, sizeof(h->program));
 }
 
@@ -71,17 +75,24 @@ static struct sl_stat_hdr_shm *make_page(void *at)
 	return p;
 }
 
+bool sl_stat_make(void)
+{
+	if (sl_likely(sl_stat_page))
+		return true;
+	sl_lock(&lock);
+	if (!sl_stat_page)
+		sl_stat_page = make_page(NULL);
+	if (sl_stat_page)
+		sl_youngs = (struct sl_stat_young_shm *)((char *)sl_stat_page + YOUNG_AT);
+	sl_unlock(&lock);
+	return sl_stat_page;
+}
+
 struct sl_stat_conn_shm *sl_stat_entry(unsigned index)
 {
 	struct sl_stat_conn_shm *e;
 
-	if (sl_unlikely(!sl_stat_page)) {
-		sl_lock(&lock);
-		if (!sl_stat_page)
-			sl_stat_page = make_page(NULL);
-		sl_unlock(&lock);
-	}
-	if (!sl_stat_page)
+	if (!sl_stat_make())
 		return NULL;
 	e = (struct sl_stat_conn_shm *)(sl_stat_page + 1) + index;
 	memset(e, 0, sizeof(*e));

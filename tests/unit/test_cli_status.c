@@ -7,12 +7,15 @@
 #include <cmocka.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include "reason.h"
 #include "../../src/cli/statpage.c"
 
 #define HDR   ((struct sl_stat_hdr_shm *)page)
 #define ENTRY ((struct sl_stat_conn_shm *)(page + sizeof(struct sl_stat_hdr_shm)))
 #define COUNT 100u
-#define LEN   (sizeof(struct sl_stat_hdr_shm) + COUNT * sizeof(struct sl_stat_conn_shm))
+#define AT    (sizeof(struct sl_stat_hdr_shm) + COUNT * sizeof(struct sl_stat_conn_shm))
+#define YOUNG ((struct sl_stat_young_shm *)(page + AT))
+#define LEN   (AT + 4 * sizeof(struct sl_stat_young_shm))
 
 static _Alignas(8) char page[LEN];
 
@@ -66,6 +69,37 @@ static void test_good(void **state)
 	assert_int_equal(sl_statpage_find(getpid(), &pg), -ENOENT);
 }
 
+static int add_young(const struct sl_stat_conn_shm *e, void *arg)
+{
+	if (e->fd == 2 && e->reason == SL_WHY_YOUNG && e->tx.bytes_tcp == 5 && e->rx.messages == 6)
+		++*(int *)arg;
+	return 0;
+}
+
+/* The young ones are entries as the others are. */
+static void test_young(void **state)
+{
+	struct sl_statpage pg;
+	int fd, sum = 0, seen = 0;
+
+	(void)state;
+	good_page();
+	HDR->young_at = AT;
+	HDR->young_max = 4;
+	HDR->young_high = 3;
+	YOUNG[2] = (struct sl_stat_young_shm){
+		.used = 1, .reason = SL_WHY_YOUNG, .tx_bytes = 5, .rx_messages = 6};
+	YOUNG[3].used = 1; /* not below the mark */
+	fd = put_page(LEN);
+	assert_int_equal(sl_statpage_find(getpid(), &pg), 0);
+	assert_int_equal(sl_statpage_each(&pg, sum_fds, &sum), 0);
+	assert_int_equal(sum, 24 + 2);
+	assert_int_equal(sl_statpage_each(&pg, add_young, &seen), 0);
+	assert_int_equal(seen, 1);
+	(void)close(pg.fd);
+	(void)close(fd);
+}
+
 static int stop_at_8(const struct sl_stat_conn_shm *e, void *arg)
 {
 	(void)arg;
@@ -99,6 +133,18 @@ static void bad_version(void)
 static void bad_entry_len(void)
 {
 	HDR->entry_len--;
+}
+
+static void young_nowhere(void)
+{
+	HDR->young_at = UINT64_MAX;
+	HDR->young_max = HDR->young_high = UINT32_MAX;
+}
+
+static void young_beyond(void)
+{
+	HDR->young_at = LEN - sizeof(YOUNG[0]) / 2;
+	HDR->young_max = HDR->young_high = 50;
 }
 
 static void huge(void)
@@ -147,6 +193,8 @@ static const struct {
 	 sizeof(struct sl_stat_hdr_shm) + 2 * sizeof(struct sl_stat_conn_shm) - 1, 7},
 	{"more entries than bytes", huge, LEN, 24},
 	{"high above max", high_above_max, LEN, 15},
+	{"young entries nowhere", young_nowhere, LEN, 24},
+	{"young entries beyond the end", young_beyond, LEN, 24},
 	{"lane", bad_lane, LEN, 17},
 	{"family", bad_family, LEN, 16},
 	{"name", bad_name, LEN, 24},
@@ -237,6 +285,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),	cmocka_unit_test(test_stops),
+		cmocka_unit_test(test_young),
 		cmocka_unit_test(test_damaged), cmocka_unit_test(test_inherited),
 		cmocka_unit_test(test_shrinks), cmocka_unit_test(test_gone),
 	};

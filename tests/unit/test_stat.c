@@ -35,6 +35,8 @@ static void test_layout(void **state)
 	assert_int_equal(offsetof(struct sl_stat_hdr_shm, program), 32);
 	assert_int_equal(offsetof(struct sl_stat_hdr_shm, wakeups), 96);
 	assert_int_equal(sizeof(struct sl_stat_hdr_shm), 496);
+	assert_int_equal(offsetof(struct sl_stat_hdr_shm, young_at), 120);
+	assert_int_equal(sizeof(struct sl_stat_young_shm), 64);
 }
 
 int main(void)
