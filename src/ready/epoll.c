@@ -140,6 +140,7 @@ static enum sl_reason refusal(const struct sl_ep *ep, const struct epoll_event *
 						  SL_WHY_NONE;
 }
 
+/* Both locks of the socket and the registry's are held, here and in demote_item(). */
 static int promote_item(struct sl_item *it, struct sl_sock *s)
 {
 	int rc;
@@ -148,15 +149,19 @@ static int promote_item(struct sl_item *it, struct sl_sock *s)
 		return 0;
 	if (refusal(it->ep, &it->want))
 		return -(int)refusal(it->ep, &it->want);
-	rc = our_ctl(it, EPOLL_CTL_MOD);
-	if (rc < 0)
-		return rc == -ENOENT || rc == -EBADF ? 0 : -SL_WHY_EPOLL_EXCLUSIVE;
 	/* A program that waits for room in the kernel's queue is told of room in the ring instead. */
 	it->full_seq = s->full_seq - s->native_full;
 	sl_item_link(it, s);
+	/* First: another thread may be waiting, and an event with our tag tells it nothing before. */
 	atomic_store(&it->promoted, true);
 	atomic_fetch_add(&it->ep->promoted, 1);
-	return 0;
+	rc = our_ctl(it, EPOLL_CTL_MOD);
+	if (rc == 0)
+		return 0;
+	atomic_store(&it->promoted, false);
+	sl_item_unlink(it);
+	atomic_fetch_sub(&it->ep->promoted, 1);
+	return rc == -ENOENT || rc == -EBADF ? 0 : -SL_WHY_EPOLL_EXCLUSIVE;
 }
 
 static void demote_item(struct sl_item *it)
@@ -200,13 +205,36 @@ static int add_tracked(struct sl_ep *ep, struct sl_sock *s, int fd, struct epoll
 	return rc;
 }
 
+/*
+ * The program's will, for a registration that is ours. Another thread may be demoting the socket: where it did so before
+ * it could see the change, the kernel is told here.
+ */
+static int change_promoted(struct sl_item *it, int fd, const struct epoll_event *ev)
+{
+	int how, rc = report_anew(it, ev);
+	struct sl_sock *s;
+
+	if (sl_likely(atomic_load(&it->promoted)) || !(s = sl_sock_get(fd)))
+		return rc;
+	how = sl_lock(&s->rx_lock);
+	if (!atomic_load(&it->promoted)) {
+		rc = native_ctl(it, EPOLL_CTL_MOD, ev->events);
+		if (rc == -ENOENT)
+			rc = native_ctl(it, EPOLL_CTL_ADD, ev->events);
+	}
+	if (!how)
+		sl_unlock(&s->rx_lock);
+	sl_sock_put(s);
+	return rc;
+}
+
 /* A dormant item. Return: 1: it was dropped, add it anew; else as epoll_ctl. */
 static int add_again(struct sl_ep *ep, struct sl_item *it, struct epoll_event *ev)
 {
 	bool promoted = atomic_load(&it->promoted);
 
 	if (promoted && !refusal(ep, ev))
-		return report_anew(it, ev);
+		return change_promoted(it, it->fd, ev);
 	/* Else its socket was demoted while it was dormant, and the kernel knows of it no more. */
 	if (promoted)
 		(void)raw_ctl(ep, EPOLL_CTL_DEL, it->fd, ev);
@@ -250,27 +278,46 @@ static int ctl_add(struct sl_ep *ep, int fd, struct epoll_event *ev)
 	return rc;
 }
 
-static int ctl_mod(struct sl_ep *ep, struct sl_item *it, int fd, struct epoll_event *ev)
+static int change_native(struct sl_item *it, struct epoll_event *ev)
 {
-	struct epoll_event was;
-	bool disabled;
+	struct epoll_event was = it->want;
+	bool disabled = it->disabled;
 	int rc;
 
-	if (!it || !atomic_load(&it->promoted)) {
+	it->want = *ev;
+	it->disabled = false; /* before it fires */
+	rc = native_ctl(it, EPOLL_CTL_MOD, ev->events);
+	if (rc < 0) {
+		it->want = was;
+		it->disabled = disabled;
+	}
+	return rc;
+}
+
+static int ctl_mod(struct sl_ep *ep, struct sl_item *it, int fd, struct epoll_event *ev)
+{
+	bool promoted = it && atomic_load(&it->promoted);
+	struct sl_sock *s;
+	int rc = 0, how;
+
+	if (!promoted) {
 		if (!it || it->fd != fd)
 			return raw_ctl(ep, EPOLL_CTL_MOD, fd, ev);
-		was = it->want;
-		disabled = it->disabled;
-		it->want = *ev;
-		it->disabled = false; /* before it fires */
-		rc = native_ctl(it, EPOLL_CTL_MOD, ev->events);
-		if (rc < 0) {
-			it->want = was;
-			it->disabled = disabled;
-		}
-		return rc;
+		s = sl_sock_get(fd);
+		if (!s)
+			return change_native(it, ev);
+		/* As in add_tracked(): nobody makes the registration ours meanwhile. */
+		how = sl_lock(&s->rx_lock);
+		promoted = atomic_load(&it->promoted);
+		if (!promoted)
+			rc = change_native(it, ev);
+		if (!how)
+			sl_unlock(&s->rx_lock);
+		sl_sock_put(s);
 	}
-	return it->dormant ? -ENOENT : report_anew(it, ev);
+	if (!promoted)
+		return rc;
+	return it->dormant ? -ENOENT : change_promoted(it, fd, ev);
 }
 
 static int ctl_del(struct sl_ep *ep, struct sl_item *it, int fd, struct epoll_event *ev)
@@ -291,6 +338,9 @@ static int ctl_del(struct sl_ep *ep, struct sl_item *it, int fd, struct epoll_ev
 		rc = 0;
 	}
 	sl_unlock(&ep->lock);
+	/* Demoted by another thread, which may not have seen that: the kernel's registration goes, too. */
+	if (rc == 0 && sl_unlikely(!atomic_load(&it->promoted)))
+		(void)raw_ctl(ep, EPOLL_CTL_DEL, fd, ev);
 	return rc;
 }
 

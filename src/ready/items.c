@@ -211,7 +211,7 @@ struct sl_item *sl_item_new(struct sl_ep *ep, int fd, const struct epoll_event *
 	return it;
 }
 
-static void unlink_sock(struct sl_item *it)
+void sl_item_unlink(struct sl_item *it)
 {
 	struct sl_item *head_it, **p;
 
@@ -245,7 +245,7 @@ void sl_item_drop(struct sl_item *it)
 		    atomic_exchange(&it->promoted, false))
 			atomic_fetch_sub(&ep->promoted, 1);
 		if (it->sock)
-			unlink_sock(it);
+			sl_item_unlink(it);
 		it->used = false;
 		if (!it->listed)
 			put_free(it);
@@ -378,7 +378,7 @@ void sl_item_unlink_all(struct sl_sock *s, void (*fn)(struct sl_item *))
 	if (sl_lock(&reg))
 		return;
 	while ((it = atomic_load(&s->items))) {
-		unlink_sock(it);
+		sl_item_unlink(it);
 		fn(it);
 	}
 	sl_unlock(&reg);

@@ -121,8 +121,9 @@ void sl_items_drop_sock(struct sl_sock *s);
 
 /** sl_item_each() - call @fn for each item whose descriptor stands for @s; registry lock held */
 int sl_item_each(struct sl_sock *s, int (*fn)(struct sl_item *, struct sl_sock *));
-/** sl_item_link() / _unlink() - with its promoted socket; registry lock held */
+/** sl_item_link() / _unlink() / _unlink_all() - with its promoted socket; registry lock held */
 void sl_item_link(struct sl_item *it, struct sl_sock *s);
+void sl_item_unlink(struct sl_item *it);
 void sl_item_unlink_all(struct sl_sock *s, void (*fn)(struct sl_item *));
 
 /* instance's lock held */

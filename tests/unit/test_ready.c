@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Readiness of a promoted socket: poll, select and epoll say what Linux says of TCP, in each state.
  */
+#include <pthread.h>
 #include <sys/select.h>
 #include "test_sock_util.h"
 #include "timeout.h"
@@ -321,6 +322,83 @@ static void test_dormant(void **state)
 	sock_close(&p);
 }
 
+struct attached_meanwhile {
+	struct sock_pair p;
+	int ep;
+	bool change; /* its registration, all the time */
+	_Atomic bool attached;
+	unsigned lost;
+};
+
+/* The thread whose instance it is: it waits, or changes what it waits for. */
+static void *waits(void *arg)
+{
+	struct attached_meanwhile *m = arg;
+	struct epoll_event ev, got;
+	bool over, out = false;
+
+	do {
+		over = atomic_load(&m->attached);
+		if (m->change) {
+			out = !out && !over;
+			ev.events = EPOLLIN | (out ? EPOLLOUT : 0);
+			ev.data.u64 = 4711;
+			(void)sl_ready_epoll_ctl(m->ep, EPOLL_CTL_MOD, m->p.fd[1], &ev);
+		} else if (sl_ready_epoll_wait(m->ep, &got, 1, &now, NULL) != 1) {
+			m->lost++;
+		}
+	} while (!over);
+	return NULL;
+}
+
+static void attach_while_waiting(struct attached_meanwhile *m)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 4711}, got;
+	pthread_t waiter;
+
+	sock_open(&m->p);
+	m->ep = epoll_create1(EPOLL_CLOEXEC);
+	sl_ready_epoll_created(m->ep);
+	assert_int_equal(sl_ready_epoll_ctl(m->ep, EPOLL_CTL_ADD, m->p.fd[1], &ev), 0);
+	if (!m->change) {
+		assert_int_equal(sock_send(&m->p, 0, buf, 10, 0), 10);
+		assert_true(readable(m->p.fd[1]));
+	}
+	atomic_store(&m->attached, false);
+	assert_int_equal(pthread_create(&waiter, NULL, waits, m), 0);
+	sock_offer_answered(&m->p, SL_RING_LEN_MIN);
+	sl_attach_try(m->p.s[1], m->p.fd[1]);
+	sl_attach_try(m->p.s[0], m->p.fd[0]);
+	atomic_store(&m->attached, true);
+	assert_int_equal(pthread_join(waiter, NULL), 0);
+	assert_true(sl_sock_attached(m->p.s[1]));
+	if (m->change) {
+		assert_int_equal(sl_ready_epoll_wait(m->ep, &got, 1, &now, NULL), 0);
+		assert_int_equal(sock_send(&m->p, 0, buf, 10, 0), 10);
+		assert_int_equal(sl_ready_epoll_wait(m->ep, &got, 1, &patient, NULL), 1);
+	}
+	take(&m->p, 1, 10);
+	/* What lies in the kernel's queue is no data: the kernel's own registration would say so. */
+	assert_int_equal(sl_ready_epoll_wait(m->ep, &got, 1, &now, NULL), 0);
+	sl_ready_close(m->ep);
+	(void)close(m->ep);
+	sock_close(&m->p);
+}
+
+/* Another thread picks up the broker's answer while this one is about its epoll instance. */
+static void test_attached_meanwhile(void **state)
+{
+	struct attached_meanwhile m = {0};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 600; i++) {
+		m.change = i % 2;
+		attach_while_waiting(&m);
+		assert_int_equal(m.lost, 0);
+	}
+}
+
 static void test_deadline(void **state)
 {
 	struct timespec ts;
@@ -348,7 +426,7 @@ int main(void)
 		cmocka_unit_test(test_edge),	 cmocka_unit_test(test_oneshot),
 		cmocka_unit_test(test_room),	 cmocka_unit_test(test_leave),
 		cmocka_unit_test(test_deadline), cmocka_unit_test(test_asleep),
-		cmocka_unit_test(test_dormant),
+		cmocka_unit_test(test_dormant),	 cmocka_unit_test(test_attached_meanwhile),
 	};
 
 	sock_setup();
