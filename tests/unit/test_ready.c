@@ -399,6 +399,57 @@ static void test_attached_meanwhile(void **state)
 	}
 }
 
+/*
+ * The end comes while the socket is out of the instance, which may have seen the kernel's only edge of it by then: who
+ * adds the socket again is told, and gets the error that TCP would have given, once.
+ */
+static void test_dormant_end(void **state)
+{
+	static const struct linger rst = {.l_onoff = 1};
+	struct epoll_event ev, got;
+	struct sock_pair p;
+	uint32_t want;
+	int ep, i;
+
+	(void)state;
+	for (i = 0; i < 8; i++) {
+		bool reset = i & 1, seen = i & 2;
+
+		ev = (struct epoll_event){.events = EPOLLIN | EPOLLRDHUP | (i & 4 ? EPOLLET : 0)};
+		sock_open_promoted(&p, SL_RING_LEN_MIN);
+		ep = epoll_create1(EPOLL_CLOEXEC);
+		sl_ready_epoll_created(ep);
+		assert_int_equal(sl_ready_epoll_ctl(ep, EPOLL_CTL_ADD, p.fd[1], &ev), 0);
+		assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
+		take(&p, 1, 10);
+		assert_int_equal(sl_ready_epoll_wait(ep, &got, 1, &soon, NULL), 0); /* armed, cold */
+		assert_int_equal(sl_ready_epoll_ctl(ep, EPOLL_CTL_DEL, p.fd[1], NULL), 0);
+		if (reset)
+			assert_int_equal(setsockopt(p.fd[0], SOL_SOCKET, SO_LINGER, &rst,
+						    sizeof(rst)), 0);
+		sl_sock_put(p.s[0]);
+		(void)sl_sock_close(p.fd[0]);
+		(void)close(p.fd[0]);
+		if (seen)
+			assert_int_equal(sl_ready_epoll_wait(ep, &got, 1, &soon, NULL), 0);
+		ev.data.u64 = 12;
+		assert_int_equal(sl_ready_epoll_ctl(ep, EPOLL_CTL_ADD, p.fd[1], &ev), 0);
+		assert_int_equal(sl_ready_epoll_wait(ep, &got, 1, &patient, NULL), 1);
+		want = EPOLLIN | EPOLLRDHUP | (reset ? EPOLLHUP | EPOLLERR : 0);
+		assert_int_equal(got.events, want);
+		assert_int_equal(got.data.u64, 12);
+		if (reset)
+			assert_int_equal(sock_recv(&p, 1, buf, 10, 0), -ECONNRESET);
+		assert_int_equal(sock_recv(&p, 1, buf, 10, 0), 0);
+		sl_ready_close(ep);
+		(void)close(ep);
+		sl_sock_put(p.s[1]);
+		(void)sl_sock_close(p.fd[1]);
+		sl_ready_close(p.fd[1]);
+		(void)close(p.fd[1]);
+	}
+}
+
 static void test_deadline(void **state)
 {
 	struct timespec ts;
@@ -427,6 +478,7 @@ int main(void)
 		cmocka_unit_test(test_room),	 cmocka_unit_test(test_leave),
 		cmocka_unit_test(test_deadline), cmocka_unit_test(test_asleep),
 		cmocka_unit_test(test_dormant),	 cmocka_unit_test(test_attached_meanwhile),
+		cmocka_unit_test(test_dormant_end),
 	};
 
 	sock_setup();
