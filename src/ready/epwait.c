@@ -220,10 +220,10 @@ static int kernel_now(struct sl_ep *ep, struct epoll_event *ev, int max)
 	ep->kernel_look = sl_ticks();
 	/* Events of ours that fill a small answer stand before the program's own. */
 	do {
+		sl_sect_enter(); /* a handler may jump: what the kernel has told once must be noted first */
 		n = (int)sl_sys6(SYS_epoll_wait, ep->epfd, (long)ev, max, 0, 0, 0);
-		if (n <= 0)
-			return n;
-		out = sort_events(ep, ev, n);
+		out = n > 0 ? sort_events(ep, ev, n) : n;
+		sl_sect_leave();
 	} while (!out && n == max && --tries);
 	return out;
 }
@@ -457,6 +457,13 @@ static void awake(void *ep)
 	atomic_fetch_sub(&((struct sl_ep *)ep)->sleepers, 1);
 }
 
+/* In the middle: the kernel may have told us what it tells once. */
+static void left(void *ep)
+{
+	awake(ep);
+	sl_items_kick(ep);
+}
+
 /* In a section, and counted as a sleeper. */
 static int sleep_paused(struct sl_ep *ep, struct epoll_event *ev, int max, struct sl_deadline *d,
 			const sigset_t *mask, bool uncertain, uint32_t ran)
@@ -464,7 +471,7 @@ static int sleep_paused(struct sl_ep *ep, struct epoll_event *ev, int max, struc
 	struct sl_pause pause;
 	int n = -EINTR;
 
-	sl_sect_pause(&pause, awake, ep);
+	sl_sect_pause(&pause, left, ep);
 	/* A handler that came while we were spinning has interrupted an epoll_wait. */
 	if (sl_likely(sl_sect.ran == ran))
 		n = sleep_in_kernel(ep, ev, max, d, mask, uncertain);

@@ -315,6 +315,18 @@ void sl_items_refuse(struct sl_ep *ep, enum sl_reason why)
 	}
 }
 
+void sl_items_kick(struct sl_ep *ep)
+{
+	struct sl_item *it;
+	uint32_t i;
+
+	for (i = 0; i < high; i++) {
+		it = &chunks[i / CHUNK][i % CHUNK];
+		if (it->used && it->ep == ep && atomic_load(&it->promoted))
+			sl_ep_kick(ep, it);
+	}
+}
+
 void sl_items_drop_ep(struct sl_ep *ep)
 {
 	uint32_t i;

@@ -118,6 +118,8 @@ void sl_items_drop_ep(struct sl_ep *ep);
 /** sl_items_each_fd() - call @fn for each item of a descriptor; registry lock held */
 void sl_items_each_fd(int fd, void (*fn)(struct sl_item *));
 void sl_items_drop_sock(struct sl_sock *s);
+/** sl_items_kick() - have the kernel report all promoted ones of an instance anew */
+void sl_items_kick(struct sl_ep *ep);
 
 /** sl_item_each() - call @fn for each item whose descriptor stands for @s; registry lock held */
 int sl_item_each(struct sl_sock *s, int (*fn)(struct sl_item *, struct sl_sock *));

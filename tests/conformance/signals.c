@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -610,6 +612,64 @@ static void jump_out_young(struct pair *p)
 	}
 }
 
+struct volley {
+	int fd;
+	pthread_t whom;
+	_Atomic int round; /* each once; -1: be off */
+};
+
+/* Data and a signal at once. */
+static void *volleys(void *arg)
+{
+	struct volley *v = arg;
+	int done = 0, round;
+
+	while ((round = atomic_load(&v->round)) >= 0) {
+		if (round == done) {
+			sched_yield();
+			continue;
+		}
+		done = round;
+		if (round % 2)
+			pause_ms(1); /* it is asleep */
+		(void)!send(v->fd, "x", 1, 0);
+		pthread_kill(v->whom, SIGUSR1);
+	}
+	return NULL;
+}
+
+/* A handler jumps out just when the news has come: it is told at the next look. */
+static void jump_with_news(struct pair *p)
+{
+	struct volley v = {p->b.fd, pthread_self(), 0};
+	struct epoll_event ev = {.events = EPOLLIN};
+	volatile int i, lost = 0, jumped = 0;
+	pthread_t t;
+	char byte;
+	int ep;
+
+	on(SIGUSR1, jumps, 0);
+	ep = epoll_create1(0);
+	epoll_ctl(ep, EPOLL_CTL_ADD, p->a.fd, &ev);
+	pthread_create(&t, NULL, volleys, &v);
+	for (i = 1; i <= 1000 && lost < 3; i++) {
+		if (sigsetjmp(back, 1)) {
+			jumped++;
+		} else {
+			atomic_store(&v.round, i);
+			for (;;)
+				(void)epoll_wait(ep, &ev, 1, 1000);
+		}
+		lost += epoll_wait(ep, &ev, 1, 1000) != 1;
+		if (recv(p->a.fd, &byte, 1, 0) != 1)
+			break;
+	}
+	atomic_store(&v.round, -1);
+	pthread_join(t, NULL);
+	rec("jumped %d, lost %d", jumped, lost);
+	close(ep);
+}
+
 /* Jumps at any moment, and the bytes that come are those that were not read. */
 static void jump_storm(struct pair *p)
 {
@@ -1039,6 +1099,7 @@ const struct conform_case signal_cases[] = {
 	{"jumps out of calls", ALL, NULL, jump_out},
 	{"jumps out of sending", ALL, NULL, jump_out_send},
 	{"jumps out of first calls", 0, NULL, jump_out_young},
+	{"jumps out with news", SELF, NULL, jump_with_news},
 	{"jumps at any time", ALL, NULL, jump_storm},
 	{"cancelled in every call", ALL, NULL, cancel_deferred},
 	{"cancelled anywhere in every call", ALL, NULL, cancel_async},
