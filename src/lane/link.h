@@ -238,12 +238,13 @@ static inline bool sl_rx_hint_new(struct sl_link *l)
 	return w && sl_word_is_record(sl_word_look(w));
 }
 
-/* The reader's end is armed. */
-static inline bool sl_rx_armed(struct sl_link *l)
+/* The reader's end is armed with @bell, or with the one that wakes all. */
+static inline bool sl_rx_armed(struct sl_link *l, uint32_t bell)
 {
 	const struct sl_word_shm *w = atomic_load_explicit(&l->hint_new, memory_order_relaxed);
+	uint32_t word = w ? sl_word_look(w) : SL_EMPTY;
 
-	return w && (sl_word_look(w) & SL_STATE_MASK) == SL_ARMED;
+	return word == sl_word_armed(0) || word == sl_word_armed(bell);
 }
 
 /* --- both; rx and tx lock --- */

@@ -170,7 +170,7 @@ static void run_held(void)
 		more |= bit(sig);
 	set_mask(mask | more);
 	call(sig, &si, &uc);
-	set_mask(mask);
+	set_mask(*mask_of(&uc)); /* where the handler has put another one, that */
 	errno = saved;
 }
 

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include "bell.h"
 #include "env.h"
 #include "items.h"
 #include "ready.h"
@@ -88,13 +89,14 @@ static int scan_hot(struct sl_ep *ep, struct epoll_event *ev, int max)
 			it->idle = 0;
 			ep->last = s;
 		} else if (s && ++it->idle > IDLE_MAX && ep->nhot > MANY) {
-			sl_sock_arm(s, it->fd, it->want.events, false, -1);
+			bool uncertain = sl_sock_arm(s, it->fd, it->want.events, false, -1);
+
 			got = report(it, s);
 			if (got) {
 				ev[n].events = got;
 				ev[n++].data = it->want.data;
 				it->idle = 0;
-			} else {
+			} else if (!uncertain) {
 				sl_item_cool(it);
 			}
 		}
@@ -151,7 +153,7 @@ static void kernel_event(struct sl_item *it, uint32_t events)
 	sl_item_heat(it);
 }
 
-/* The instance's bell was rung: for those that are not armed any more. Instance's lock held. */
+/* The instance's bell was rung: for those that are not armed with it any more. Instance's lock held. */
 static void bell_event(struct sl_ep *ep)
 {
 	unsigned i = ep->nbelled;
@@ -162,7 +164,7 @@ static void bell_event(struct sl_ep *ep)
 		it = ep->belled[i];
 		if (!atomic_load(&it->promoted) || !it->sock)
 			sl_item_cool(it);
-		else if (!sl_sock_armed(it->sock)) {
+		else if (!sl_sock_armed(it->sock, sl_bell_number(ep->bell1 - 1, it->sock))) {
 			sl_item_heat(it);
 			vain = false;
 		}

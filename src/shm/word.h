@@ -63,6 +63,11 @@ static inline uint32_t sl_word_record(enum sl_rec_type type, uint32_t len)
 	return SL_RECORD | ((uint32_t)type << SL_TYPE_SHIFT) | (len << SL_LEN_SHIFT);
 }
 
+static inline uint32_t sl_word_armed(uint32_t bell)
+{
+	return SL_ARMED | (bell << SL_TYPE_SHIFT);
+}
+
 static inline uint32_t sl_word_len(uint32_t w)
 {
 	return w >> SL_LEN_SHIFT;
@@ -117,7 +122,7 @@ static inline int sl_word_publish(struct sl_word_shm *w, uint32_t rec, uint32_t 
  */
 static inline int sl_word_arm(struct sl_word_shm *w, uint32_t bell)
 {
-	uint32_t seen = SL_EMPTY, want = SL_ARMED | (bell << SL_TYPE_SHIFT);
+	uint32_t seen = SL_EMPTY, want = sl_word_armed(bell);
 
 	while (!atomic_compare_exchange_weak_explicit(&w->word, &seen, want, memory_order_acq_rel,
 						      memory_order_acquire)) {
@@ -126,7 +131,7 @@ static inline int sl_word_arm(struct sl_word_shm *w, uint32_t bell)
 		if (seen == want)
 			return 0;
 		if ((seen & SL_STATE_MASK) == SL_ARMED)
-			want = SL_ARMED;
+			want = sl_word_armed(0);
 	}
 	return 0;
 }

@@ -300,10 +300,10 @@ static inline bool sl_sock_hint_new(struct sl_sock *s)
 	return sl_rx_hint_new(&s->link);
 }
 
-/** sl_sock_armed() - nothing has come since it was armed, by whoever */
-static inline bool sl_sock_armed(struct sl_sock *s)
+/** sl_sock_armed() - what comes next rings @bell, or wakes all; not one that has been read, and armed anew, by another */
+static inline bool sl_sock_armed(struct sl_sock *s, uint32_t bell)
 {
-	return sl_rx_armed(&s->link);
+	return sl_rx_armed(&s->link, bell);
 }
 
 /**

@@ -90,6 +90,31 @@ static void test_bells(void **state)
 	conn_close(&c);
 }
 
+/* What rings another's bell does not ring ours; one that wakes all does. */
+static void test_armed(void **state)
+{
+	struct conn c;
+	struct sl_link *l;
+	bool ring = false;
+
+	(void)state;
+	warm_up(&c);
+	l = &c.e[1].link;
+	assert_int_equal(sl_rx_arm(l, 5, &ring), 0);
+	assert_true(sl_rx_armed(l, 5));
+	assert_false(sl_rx_armed(l, 6));
+	assert_false(sl_rx_armed(l, 0));
+	assert_int_equal(sl_rx_arm(l, 6, &ring), 0);
+	assert_true(sl_rx_armed(l, 5) && sl_rx_armed(l, 6) && sl_rx_armed(l, 0));
+	assert_int_equal(lane_send(&c.e[0], 100), 100);
+	assert_false(sl_rx_armed(l, 5));
+	/* Read, and armed anew, by a thread with a bell of its own. */
+	lane_recv_all(&c.e[1], 100);
+	assert_int_equal(sl_rx_arm(l, 7, &ring), 0);
+	assert_false(sl_rx_armed(l, 5));
+	conn_close(&c);
+}
+
 /* A writer that waits for room is rung through the reader's own direction. */
 static void test_room(void **state)
 {
@@ -564,6 +589,7 @@ int main(void)
 		cmocka_unit_test(test_start),
 		cmocka_unit_test(test_bells),
 		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_armed),
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_closed),
 		cmocka_unit_test(test_give_back),
