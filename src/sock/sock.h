@@ -48,6 +48,7 @@ struct sl_spin {
 	uint32_t budget_ns; /* 0: the cap; else budget + 1 */
 	uint16_t skip;	    /* waits to come that do not spin: the machine is crowded */
 	uint16_t skipped;   /* how many were skipped the last time */
+	uint8_t put_off;    /* how often it was not tried again, as the machine was still crowded */
 	bool vain;	    /* the last wait ended in the kernel */
 };
 

@@ -13,7 +13,9 @@
  * since Linux 6.18 each sched_yield forfeits the rest of the slice, so a thread that yields often is served last, while
  * one that sleeps keeps its claim. So the spin ends there, and the next waits of this place sleep at
  * once: SL_SPIN_SKIP_MIN of them, then four times as many, up to SL_SPIN_SKIP_MAX; each spin that succeeds takes a
- * sixteenth off.
+ * sixteenth off. To try again costs one more long yield, a slice of somebody else's. So where the kernel says that more
+ * threads can run than the machine has CPUs, more waits are skipped instead. Such a count is of one moment and of all CPUs:
+ * it is believed SL_SPIN_PUT_OFF times at most.
  *
  * The purse. What a process spends on spins in vain is a part of one CPU's time at most (--spin-cpu). While it has spent more,
  * places whose last spin was in vain sleep at once. Spins that succeed cost nothing, and neither do yields to a peer on this
@@ -33,6 +35,7 @@
 #define SL_SPIN_PURSE_NS    5000000 /* what may be spent at once */
 #define SL_SPIN_SKIP_MIN    4
 #define SL_SPIN_SKIP_MAX    1024
+#define SL_SPIN_PUT_OFF	    16 /* times at most that trying again is put off */
 
 struct sl_spinning {
 	struct sl_spin *place;
@@ -52,6 +55,13 @@ struct sl_spin_purse {
 
 extern struct sl_spin_purse sl_spin_purse;
 
+/* crowd.c */
+void sl_spin_crowded(struct sl_spin *place);
+void sl_spin_skip(struct sl_spin *place); /* one wait less that does not spin */
+bool sl_crowd(void);
+unsigned sl_crowd_cpus(const char *list);	  /* of /sys/devices/system/cpu/online */
+unsigned sl_crowd_runnable(const char *loadavg); /* of /proc/loadavg */
+
 /*
  * Reading the clock takes as long as a handful of looks (20 ns and more on virtual machines): what comes
  * within the first looks is found without.
@@ -68,7 +78,7 @@ static inline void sl_spin_begin(struct sl_spinning *sp, struct sl_spin *place, 
 	sp->place = place;
 	sp->start = sp->now = 0;
 	if (sl_unlikely(place->skip)) {
-		place->skip--;
+		sl_spin_skip(place);
 		ns = 0;
 	}
 	sp->budget = sl_ticks_of_ns(ns);
@@ -77,13 +87,6 @@ static inline void sl_spin_begin(struct sl_spinning *sp, struct sl_spin *place, 
 	sp->long_yield = false;
 }
 
-static inline void sl_spin_crowded(struct sl_spin *place)
-{
-	uint16_t n = place->skipped ? place->skipped : SL_SPIN_SKIP_MIN / 4;
-
-	n = (uint16_t)(n >= SL_SPIN_SKIP_MAX / 4 ? SL_SPIN_SKIP_MAX : 4 * n);
-	place->skip = place->skipped = n;
-}
 
 /* Read the clock. Return: true: there is time left. */
 static inline bool sl_spin_clock(struct sl_spinning *sp)
@@ -153,7 +156,7 @@ static inline void sl_spin_done(struct sl_spinning *sp, bool slept)
 	uint64_t took;
 
 	/* Slowly: on a crowded core many spins succeed between two long yields. */
-	if (!slept && !sp->long_yield)
+	if (!slept && !sp->long_yield && sp->budget)
 		sp->place->skipped = (uint16_t)(sp->place->skipped - (sp->place->skipped + 15) / 16);
 	sp->place->vain = slept;
 	sl_spin_charge(sp, slept);
