@@ -214,33 +214,49 @@ static ssize_t note_kernel(struct sl_link *l, ssize_t n)
 	}
 }
 
-/* Take at most @len bytes, which are known to be data, from the kernel. */
-static ssize_t recv_kernel(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, int flags)
+/* One call for as many pieces as it takes. @more: there was as much as they hold, and there are more. */
+static ssize_t recv_pieces(int fd, struct sl_sink *sink, size_t len, int flags, bool *more)
 {
 	struct iovec tmp[SL_IOV_REST];
 	struct msghdr m = {.msg_iov = tmp};
 	size_t total;
 	ssize_t n;
 
+	m.msg_iovlen = (size_t)sl_iov_rest(sink->iov, sink->iovcnt, sink->off, tmp, len, &total);
+	n = sl_sys_recvmsg(fd, &m,
+			   (flags & MSG_PEEK) | (sink->discard ? MSG_TRUNC : 0) | MSG_DONTWAIT);
+	if (n > 0)
+		sl_sink_skip(sink, (size_t)n);
+	*more = n > 0 && (size_t)n == total && total < len;
+	return n;
+}
+
+/* Take at most @len bytes, which are known to be data, from the kernel. */
+static ssize_t recv_kernel(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, int flags)
+{
+	size_t got = 0;
+	bool more = true;
+	ssize_t n = 0;
+
 	if (sink->fd >= 0) {
 		/* splice has no MSG_DONTWAIT. */
 		if (!sl_sys_poll_now(fd, POLLIN | POLLRDHUP))
 			return -EAGAIN;
 		n = sl_sys6(SYS_splice, fd, 0, sink->fd, 0, (long)len, 2 /* NONBLOCK */);
+		got = n > 0 ? (size_t)n : 0;
 	} else {
-		m.msg_iovlen =
-			(size_t)sl_iov_rest(sink->iov, sink->iovcnt, sink->off, tmp, len, &total);
-		n = sl_sys_recvmsg(fd, &m,
-				   (flags & MSG_PEEK) | (sink->discard ? MSG_TRUNC : 0) |
-					   MSG_DONTWAIT);
-		if (n > 0)
-			sl_sink_skip(sink, (size_t)n);
+		while (more && (n = recv_pieces(fd, sink, len - got, flags, &more)) > 0) {
+			got += (size_t)n;
+			more &= !(flags & MSG_PEEK); /* which would begin anew */
+		}
 	}
-	if (n > 0 && !(flags & MSG_PEEK)) {
-		l->side->rx.krcvd += (uint64_t)n;
-		l->stat->rx.bytes_tcp += (uint64_t)n;
+	if (!(flags & MSG_PEEK)) {
+		l->side->rx.krcvd += got;
+		l->stat->rx.bytes_tcp += got;
 	}
-	return note_kernel(l, n);
+	if (n <= 0)
+		n = note_kernel(l, n);
+	return got ? (ssize_t)got : n;
 }
 
 /*
@@ -403,12 +419,25 @@ static ssize_t avail_after(struct sl_link *l, int fd)
 	return skip < (uint64_t)queued ? (ssize_t)((uint64_t)queued - skip) : 0;
 }
 
-static ssize_t avail_behind_start(struct sl_link *l, size_t enough)
+/* What comes when the @before bytes before START are read: the ring, and what the kernel has behind its END and bells. */
+static size_t avail_behind_start(struct sl_link *l, int fd, size_t before, size_t enough)
 {
 	struct sl_ring_rx behind = l->side->rx.ring;
+	uint64_t bells;
+	int queued = 0;
+	ssize_t n;
 
 	sl_ring_take(&l->in, &behind, sizeof(struct sl_start_shm));
-	return sl_ring_avail(&l->in, &behind, enough);
+	n = sl_ring_avail(&l->in, &behind, enough);
+	if (n < 0)
+		return 0;
+	if ((size_t)n >= enough || !sl_ring_left(&l->in, &behind) ||
+	    sl_sys_ioctl(fd, FIONREAD, &queued) < 0 || queued < 0)
+		return (size_t)n;
+	bells = atomic_load_explicit(&l->in.ctl->rung, memory_order_acquire) - l->side->rx.start;
+	if ((uint64_t)queued < before || (uint64_t)queued - before <= bells)
+		return (size_t)n;
+	return (size_t)n + ((size_t)queued - before - (size_t)bells);
 }
 
 ssize_t sl_rx_avail(struct sl_link *l, int fd, size_t enough)
@@ -438,7 +467,7 @@ ssize_t sl_rx_avail(struct sl_link *l, int fd, size_t enough)
 	if (n < 0)
 		return 0;
 	if (n > 0 && (size_t)n < enough && rx->started && rx->krcvd + (uint64_t)n == rx->start)
-		n += avail_behind_start(l, enough - (size_t)n);
+		n += (ssize_t)avail_behind_start(l, fd, (size_t)n, enough - (size_t)n);
 	return n;
 }
 

@@ -115,6 +115,40 @@ static void test_armed(void **state)
 	conn_close(&c);
 }
 
+/*
+ * Bytes before START, in the ring, and behind its END: all of them are counted, and one receive takes all of them, in
+ * however many pieces the program wants them.
+ */
+static void test_across(void **state)
+{
+	static uint8_t buf[4000];
+	struct iovec iov[400];
+	struct sl_sink sink = {.iov = iov, .iovcnt = 400, .fd = -1};
+	struct conn c;
+	bool ring = false;
+	unsigned i;
+
+	(void)state;
+	conn_open(&c, SL_RING_LEN_DEF, 0, 0);
+	attach(&c, 0);
+	assert_int_equal(lane_send(&c.e[0], 1000), 1000);
+	attach(&c, 1);
+	assert_int_equal(lane_send(&c.e[0], 1000), 1000);
+	assert_int_equal(sl_tx_end(&c.e[0].link, c.e[0].fd), 0);
+	assert_int_equal(lane_send(&c.e[0], 1000), 1000);
+	assert_int_equal(c.e[0].side.tx.ksent, 2001);
+	while (queued(&c.e[1]) < 2001)
+		(void)poll(NULL, 0, 1);
+	assert_int_equal(sl_rx_avail(&c.e[1].link, c.e[1].fd, INT32_MAX), 3000);
+	assert_int_equal(sl_rx_avail(&c.e[1].link, c.e[1].fd, 1500) >= 1500, 1);
+	for (i = 0; i < 400; i++)
+		iov[i] = (struct iovec){buf + i * 10, 10};
+	assert_int_equal(sl_rx_recv(&c.e[1].link, c.e[1].fd, &sink, sizeof(buf), 0, &ring), 3000);
+	assert_true(stream_is(buf, 0, 3000));
+	assert_int_equal(sl_rx_avail(&c.e[1].link, c.e[1].fd, INT32_MAX), 0);
+	conn_close(&c);
+}
+
 /* A writer that waits for room is rung through the reader's own direction. */
 static void test_room(void **state)
 {
@@ -590,6 +624,7 @@ int main(void)
 		cmocka_unit_test(test_bells),
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_armed),
+		cmocka_unit_test(test_across),
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_closed),
 		cmocka_unit_test(test_give_back),
