@@ -20,6 +20,9 @@
 /* Words of different writers never share a block: two lines, for the adjacent-line prefetcher. */
 #define SL_BLOCK 128
 
+/* On the way of short connections. What these cost is cold cache lines and pages: the linker puts them side by side. */
+#define SL_SHORT __attribute__((hot))
+
 #define SL_EXPORT __attribute__((visibility("default")))
 
 #define sl_container_of(ptr, type, member) \

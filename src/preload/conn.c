@@ -15,7 +15,7 @@ enum sl_reason sl_refuse_all;
 static _Atomic uint64_t tcp_listeners[SL_FD_MAX / 64];
 static unsigned listener_words; /* used so far */
 
-static void track(int fd, bool connecting)
+static SL_SHORT void track(int fd, bool connecting)
 {
 	struct sl_sock *s;
 
@@ -29,7 +29,7 @@ static void track(int fd, bool connecting)
 	}
 }
 
-static bool is_tcp(int fd)
+static SL_SHORT bool is_tcp(int fd)
 {
 	socklen_t len = sizeof(int);
 	int proto;
@@ -38,7 +38,7 @@ static bool is_tcp(int fd)
 	       proto == IPPROTO_TCP;
 }
 
-void sl_conn_closing(int fd)
+SL_SHORT void sl_conn_closing(int fd)
 {
 	uint64_t bit = 1ull << (fd & 63);
 
@@ -46,7 +46,7 @@ void sl_conn_closing(int fd)
 		atomic_fetch_and(&tcp_listeners[fd / 64], ~bit);
 }
 
-void sl_conn_track(int fd, bool connecting)
+SL_SHORT void sl_conn_track(int fd, bool connecting)
 {
 	if (is_tcp(fd))
 		track(fd, connecting);
@@ -69,7 +69,7 @@ static void note_listener(unsigned word, uint64_t bit)
 	atomic_fetch_or(&tcp_listeners[word], bit);
 }
 
-static void track_accepted(int fd, int listener)
+static SL_SHORT void track_accepted(int fd, int listener)
 {
 	uint64_t bit = 1ull << (listener & 63);
 
@@ -145,7 +145,7 @@ static bool definite(int err)
 }
 
 /* A second connect() says once 0, too: a socket that is under way or promoted is left alone. */
-static bool under_way(int fd)
+static SL_SHORT bool under_way(int fd)
 {
 	struct sl_sock *s;
 	bool yes;
@@ -161,7 +161,7 @@ static bool under_way(int fd)
 }
 
 /* What a connect() means, from its error (0: success). EALREADY and EISCONN mean nothing. */
-static void connected(int fd, const struct sockaddr *addr, int err)
+static SL_SHORT void connected(int fd, const struct sockaddr *addr, int err)
 {
 	if (addr->sa_family == AF_UNSPEC) {
 		if (!err)
@@ -190,7 +190,7 @@ static void disconnecting(int fd)
 	sl_sock_put(s);
 }
 
-SL_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
+SL_EXPORT SL_SHORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	int rc, err;
 
@@ -214,12 +214,12 @@ static int accepted(int fd, int listener)
 	return fd;
 }
 
-SL_EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
+SL_EXPORT SL_SHORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	return accepted(REAL(accept)(fd, addr, len), fd);
 }
 
-SL_EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+SL_EXPORT SL_SHORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	return accepted(REAL(accept4)(fd, addr, len, flags), fd);
 }

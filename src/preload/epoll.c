@@ -19,7 +19,7 @@ SL_EXPORT int epoll_create1(int flags)
 	return created(REAL(epoll_create1)(flags));
 }
 
-SL_EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
+SL_EXPORT SL_SHORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 {
 	if (!sl_tracked(epfd) && !sl_tracked(fd))
 		return REAL(epoll_ctl)(epfd, op, fd, ev);
@@ -30,8 +30,8 @@ SL_EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
  * Nothing of ours is in it: the kernel's call, as the program made it. If a signal handler has promoted something
  * meanwhile, the change of its registration was an event, so that this does not sleep.
  */
-static bool quiet_wait(int epfd, struct epoll_event *ev, int max, int ms, const sigset_t *mask,
-		       int *n)
+static SL_SHORT bool quiet_wait(int epfd, struct epoll_event *ev, int max, int ms,
+				const sigset_t *mask, int *n)
 {
 	if (!sl_ready_epoll_quiet(epfd))
 		return false;
@@ -43,7 +43,8 @@ static bool quiet_wait(int epfd, struct epoll_event *ev, int max, int ms, const 
 	return *n;
 }
 
-static int wait_ms(int epfd, struct epoll_event *ev, int max, int ms, const sigset_t *mask)
+static SL_SHORT int wait_ms(int epfd, struct epoll_event *ev, int max, int ms,
+			    const sigset_t *mask)
 {
 	struct timespec t;
 	int n;
@@ -53,14 +54,15 @@ static int wait_ms(int epfd, struct epoll_event *ev, int max, int ms, const sigs
 	return (int)sl_ret(sl_ready_epoll_wait(epfd, ev, max, sl_ms(&t, ms), mask));
 }
 
-SL_EXPORT int epoll_wait(int epfd, struct epoll_event *ev, int max, int ms)
+SL_EXPORT SL_SHORT int epoll_wait(int epfd, struct epoll_event *ev, int max, int ms)
 {
 	if (!sl_is_epoll(epfd))
 		return REAL(epoll_wait)(epfd, ev, max, ms);
 	return wait_ms(epfd, ev, max, ms, NULL);
 }
 
-SL_EXPORT int epoll_pwait(int epfd, struct epoll_event *ev, int max, int ms, const sigset_t *mask)
+SL_EXPORT SL_SHORT int epoll_pwait(int epfd, struct epoll_event *ev, int max, int ms,
+				   const sigset_t *mask)
 {
 	if (!sl_is_epoll(epfd))
 		return REAL(epoll_pwait)(epfd, ev, max, ms, mask);

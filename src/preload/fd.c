@@ -13,21 +13,34 @@
 #include "preload.h"
 #include "sys.h"
 
-int sl_fd_closing(int fd)
+/* Nothing of ours, or all but nothing, is behind most descriptors. */
+static SL_SHORT bool closing_plain(int fd)
+{
+	uintptr_t e = sl_fdtab_load(fd);
+
+	if ((e && e != SL_FD_YOUNG) || sl_hidden_is(fd))
+		return false;
+	if (e)
+		sl_sock_untrack(fd);
+	else
+		sl_conn_closing(fd);
+	sl_ready_forget(fd);
+	return true;
+}
+
+SL_SHORT int sl_fd_closing(int fd)
 {
 	int rc;
 
-	if (!sl_live || ((sl_tracked(fd) || sl_hidden_is(fd)) && sl_foreign()))
+	if (!sl_live || sl_foreign() || sl_likely(closing_plain(fd)))
 		return 0;
-	if (!sl_young_is(fd))
-		sl_conn_closing(fd);
 	rc = sl_sock_close(fd);
 	if (rc == 0)
 		sl_ready_close(fd);
 	return rc;
 }
 
-SL_EXPORT int close(int fd)
+SL_EXPORT SL_SHORT int close(int fd)
 {
 	int rc = sl_fd_closing(fd);
 

@@ -26,7 +26,7 @@ static ssize_t splice_out(int fd_in, int fd_out, size_t len, unsigned flags)
  * From a socket, sendfile works only into a pipe, and without a position (Linux 6.x). All other
  * such calls fail in the kernel without moving a byte.
  */
-SL_EXPORT ssize_t sendfile(int fd, int in_fd, off_t *pos, size_t len)
+SL_EXPORT SL_SHORT ssize_t sendfile(int fd, int in_fd, off_t *pos, size_t len)
 {
 	struct sl_sock *s;
 	ssize_t rc;

@@ -33,7 +33,7 @@ static ssize_t sock_writev(struct sl_sock *s, int fd, const struct iovec *iov, s
 }
 
 /* A negative length is the kernel's to refuse. */
-SL_EXPORT ssize_t read(int fd, void *buf, size_t len)
+SL_EXPORT SL_SHORT ssize_t read(int fd, void *buf, size_t len)
 {
 	struct iovec iov = sl_iov1(buf, len);
 	struct sl_sock *s;
@@ -47,7 +47,7 @@ SL_EXPORT ssize_t read(int fd, void *buf, size_t len)
 }
 SL_ALIAS(__read, read);
 
-SL_EXPORT ssize_t write(int fd, const void *buf, size_t len)
+SL_EXPORT SL_SHORT ssize_t write(int fd, const void *buf, size_t len)
 {
 	struct iovec iov = sl_iov1(buf, len);
 	struct sl_sock *s;
@@ -61,7 +61,7 @@ SL_EXPORT ssize_t write(int fd, const void *buf, size_t len)
 }
 SL_ALIAS(__write, write);
 
-SL_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
+SL_EXPORT SL_SHORT ssize_t readv(int fd, const struct iovec *iov, int n)
 {
 	struct sl_sock *s;
 	ssize_t done;
@@ -76,7 +76,7 @@ SL_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 	return sock_readv(s, fd, iov, (size_t)n, SL_CALL_READ);
 }
 
-SL_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
+SL_EXPORT SL_SHORT ssize_t writev(int fd, const struct iovec *iov, int n)
 {
 	struct sl_sock *s;
 	ssize_t done;

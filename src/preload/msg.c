@@ -7,7 +7,7 @@
 /* With these a native call needs nothing of us but to be counted. */
 #define PLAIN_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE)
 
-SL_EXPORT ssize_t recv(int fd, void *buf, size_t len, int flags)
+SL_EXPORT SL_SHORT ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
 	struct iovec iov = sl_iov1(buf, len);
 	struct msghdr m = sl_msg_of(&iov, 1);
@@ -139,7 +139,7 @@ SL_EXPORT int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct 
 	return (int)sl_ret(rc);
 }
 
-SL_EXPORT ssize_t send(int fd, const void *buf, size_t len, int flags)
+SL_EXPORT SL_SHORT ssize_t send(int fd, const void *buf, size_t len, int flags)
 {
 	struct iovec iov = sl_iov1(buf, len);
 	struct msghdr m = sl_msg_of(&iov, 1);

@@ -4,7 +4,7 @@
 #include <sys/ioctl.h>
 #include "preload.h"
 
-SL_EXPORT int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
+SL_EXPORT SL_SHORT int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 {
 	struct sl_sock *s = sl_young_is(fd) ? NULL : sl_get(fd);
 	int rc;
@@ -16,7 +16,7 @@ SL_EXPORT int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 	return (int)sl_ret(rc);
 }
 
-SL_EXPORT int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
+SL_EXPORT SL_SHORT int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
 	struct sl_sock *s = sl_young_is(fd) && !sl_opt_matters(level, name) ? NULL : sl_get(fd);
 	int rc;

@@ -18,7 +18,7 @@
 
 #define OURS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
-static int raw_ctl(struct sl_ep *ep, int op, int fd, struct epoll_event *ev)
+static SL_SHORT int raw_ctl(struct sl_ep *ep, int op, int fd, struct epoll_event *ev)
 {
 	return (int)sl_sys6(SYS_epoll_ctl, ep->epfd, op, fd, (long)ev, 0, 0);
 }
@@ -345,7 +345,7 @@ static int ctl_del(struct sl_ep *ep, struct sl_item *it, int fd, struct epoll_ev
 }
 
 /* As long as it is young its entry has room for one registration, of the usual kind. */
-static bool young_takes(const struct sl_stat_young_shm *y, const struct sl_ep *ep, int op,
+static SL_SHORT bool young_takes(const struct sl_stat_young_shm *y, const struct sl_ep *ep, int op,
 			const struct epoll_event *ev)
 {
 	if (y->ep != (op == EPOLL_CTL_ADD ? 0 : ep->serial))
@@ -354,7 +354,7 @@ static bool young_takes(const struct sl_stat_young_shm *y, const struct sl_ep *e
 	       !((ev->events & EPOLLONESHOT) || (op == EPOLL_CTL_ADD && refusal(ep, ev)));
 }
 
-static int young_ctl(struct sl_ep *ep, int op, int fd, struct epoll_event *ev)
+static SL_SHORT int young_ctl(struct sl_ep *ep, int op, int fd, struct epoll_event *ev)
 {
 	struct sl_stat_young_shm *y = &sl_youngs[fd];
 	int rc;
@@ -372,7 +372,7 @@ static int young_ctl(struct sl_ep *ep, int op, int fd, struct epoll_event *ev)
 	return rc;
 }
 
-int sl_ready_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
+SL_SHORT int sl_ready_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 {
 	struct sl_ep *ep = sl_ep_of(epfd);
 
@@ -530,6 +530,11 @@ void sl_ready_close(int fd)
 		sl_sock_put(s);
 		return;
 	}
+	sl_items_drop_fd(fd);
+}
+
+SL_SHORT void sl_ready_forget(int fd)
+{
 	sl_items_drop_fd(fd);
 }
 

@@ -602,7 +602,7 @@ static int wait_rings(struct sl_ep *ep, struct epoll_event *ev, int max,
 	return n;
 }
 
-bool sl_ready_epoll_quiet(int epfd)
+SL_SHORT bool sl_ready_epoll_quiet(int epfd)
 {
 	const struct sl_ep *ep = sl_ep_of(epfd);
 

@@ -89,13 +89,6 @@ static inline struct sl_item **head(int fd, bool make)
 	return &by_fd[c][(unsigned)fd % SL_FD_CHUNK];
 }
 
-static inline struct sl_item *of_ep(struct sl_item *it, const struct sl_ep *ep, bool used)
-{
-	while (it && (it->ep != ep || it->used != used))
-		it = it->next_fd;
-	return it;
-}
-
 struct sl_item *sl_item_find(struct sl_ep *ep, int fd)
 {
 	struct sl_item **h, *it = NULL;
@@ -103,7 +96,8 @@ struct sl_item *sl_item_find(struct sl_ep *ep, int fd)
 	if (sl_lock(&reg))
 		return NULL;
 	h = head(fd, false);
-	it = h ? of_ep(*h, ep, true) : NULL;
+	for (it = h ? *h : NULL; it && it->ep != ep; it = it->next_fd)
+		;
 	sl_unlock(&reg);
 	return it;
 }
@@ -119,34 +113,10 @@ static void unlink_fd(struct sl_item *it)
 	it->listed = false;
 }
 
-static void put_free(struct sl_item *it)
-{
-	if (it->listed)
-		unlink_fd(it);
-	it->next_fd = free_items;
-	free_items = it;
-}
-
-/* There are only kept ones left: take them back from their descriptors. */
-static void reclaim(void)
-{
-	struct sl_item *it;
-	uint32_t i;
-
-	for (i = 0; i < high; i++) {
-		it = &chunks[i / CHUNK][i % CHUNK];
-		if (!it->used && it->listed)
-			put_free(it);
-	}
-}
-
 static struct sl_item *take_free(void)
 {
-	struct sl_item *it;
+	struct sl_item *it = free_items;
 
-	if (!free_items && high >= MAX_ITEM)
-		reclaim();
-	it = free_items;
 	if (it) {
 		free_items = it->next_fd;
 		return it;
@@ -163,49 +133,29 @@ static struct sl_item *take_free(void)
 	return it;
 }
 
-/* An item for @fd in @ep, that is not in use: one that was kept, or a new one. */
-static struct sl_item *unused(struct sl_ep *ep, int fd)
+struct sl_item *sl_item_new(struct sl_ep *ep, int fd, const struct epoll_event *want)
 {
-	struct sl_item **h = head(fd, true), *it;
+	struct sl_item **h, *it = NULL;
 	uint32_t index;
 	uint16_t gen;
 
-	if (!h)
-		return NULL;
-	it = of_ep(*h, ep, false);
-	if (it)
-		return it;
-	it = take_free();
-	if (!it)
-		return NULL;
-	index = it->index;
-	gen = it->gen;
-	memset(it, 0, sizeof(*it));
-	it->index = index;
-	it->gen = gen;
-	it->ep = ep;
-	it->fd = fd;
-	it->next_fd = *h;
-	it->listed = true;
-	*h = it;
-	return it;
-}
-
-struct sl_item *sl_item_new(struct sl_ep *ep, int fd, const struct epoll_event *want)
-{
-	struct sl_item *it;
-
 	if (sl_lock(&reg))
 		return NULL;
-	it = unused(ep, fd);
+	h = head(fd, true);
+	it = h ? take_free() : NULL;
 	if (it) {
-		it->gen++;
-		it->disabled = it->pending = it->dormant = false;
-		it->kernel_edge = 0;
-		it->edge = 0;
-		it->full_seq = 0;
+		index = it->index;
+		gen = it->gen;
+		memset(it, 0, sizeof(*it));
+		it->index = index;
+		it->gen = ++gen;
+		it->ep = ep;
+		it->fd = fd;
 		it->want = *want;
 		it->used = true;
+		it->listed = true;
+		it->next_fd = *h;
+		*h = it;
 	}
 	sl_unlock(&reg);
 	return it;
@@ -247,29 +197,30 @@ void sl_item_drop(struct sl_item *it)
 		if (it->sock)
 			sl_item_unlink(it);
 		it->used = false;
-		if (!it->listed)
-			put_free(it);
+		if (it->listed)
+			unlink_fd(it);
+		it->next_fd = free_items;
+		free_items = it;
 	}
 	sl_unlock(&reg);
 }
 
-static struct sl_item *first_used(int fd)
+static SL_SHORT struct sl_item *first(int fd)
 {
 	struct sl_item **h = head(fd, false), *it;
 
-	if (!h || !*h || sl_lock(&reg))
+	if (sl_likely(!h || !*h) || sl_lock(&reg))
 		return NULL;
-	for (it = *h; it && !it->used; it = it->next_fd)
-		;
+	it = *h;
 	sl_unlock(&reg);
 	return it;
 }
 
-void sl_items_drop_fd(int fd)
+SL_SHORT void sl_items_drop_fd(int fd)
 {
 	struct sl_item *it;
 
-	while ((it = first_used(fd))) {
+	while ((it = first(fd))) {
 		if (atomic_load(&it->promoted) && it->sock && atomic_load(&it->sock->nfds) > 0) {
 			/* Another descriptor stands for the file: its registration lives on, as in Linux. */
 			if (sl_lock(&reg))
@@ -290,8 +241,7 @@ void sl_items_each_fd(int fd, void (*fn)(struct sl_item *))
 		return;
 	h = head(fd, false);
 	for (it = h ? *h : NULL; it; it = it->next_fd)
-		if (it->used)
-			fn(it);
+		fn(it);
 	sl_unlock(&reg);
 }
 
@@ -334,16 +284,8 @@ void sl_items_drop_ep(struct sl_ep *ep)
 	for (i = 0; i < high; i++) {
 		struct sl_item *it = &chunks[i / CHUNK][i % CHUNK];
 
-		if (it->ep != ep)
-			continue;
-		if (it->used)
+		if (it->used && it->ep == ep)
 			sl_item_drop(it);
-		if (sl_lock(&reg))
-			return;
-		if (it->listed)
-			put_free(it);
-		it->ep = NULL;
-		sl_unlock(&reg);
 	}
 }
 
@@ -370,7 +312,7 @@ int sl_item_each(struct sl_sock *s, int (*fn)(struct sl_item *, struct sl_sock *
 		left--;
 		h = head(fd, false);
 		for (it = h ? *h : NULL; it && rc == 0; it = it->next_fd)
-			rc = it->used ? fn(it, s) : 0;
+			rc = fn(it, s);
 	}
 	sl_unlock(&reg);
 	return rc;

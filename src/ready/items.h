@@ -34,7 +34,7 @@ struct sl_item {
 	uint32_t index;
 	uint16_t gen;
 	bool used;
-	bool listed; /* in the list of its descriptor; kept there for the next registration when not used */
+	bool listed; /* in the list of its descriptor */
 	_Atomic bool promoted; /* the kernel's registration is ours */
 	bool hot;
 	bool belled; /* cold, and armed with the instance's bell, which does not say whom it is for */

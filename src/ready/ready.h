@@ -52,8 +52,12 @@ int sl_ready_epoll_wait(int epfd, struct epoll_event *ev, int max, const struct 
 bool sl_ready_epoll_quiet(int epfd);
 int sl_ready_epoll_sort(int epfd, struct epoll_event *ev, int n);
 
-/** sl_ready_close() - @fd is about to be closed: forget an epoll instance behind it */
+/**
+ * sl_ready_close() - @fd is about to be closed: forget an epoll instance behind it
+ * sl_ready_forget() - the same for a number that stands for no instance, and no struct sl_sock
+ */
 void sl_ready_close(int fd);
+void sl_ready_forget(int fd);
 
 /** sl_ready_dup() - @newfd now stands for what @oldfd stands for, when that is an epoll instance */
 void sl_ready_dup(int oldfd, int newfd);

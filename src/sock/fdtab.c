@@ -42,7 +42,7 @@ static sl_fd_entry *chunk(unsigned i)
 	return p;
 }
 
-uintptr_t sl_fdtab_swap(int fd, uintptr_t entry)
+SL_SHORT uintptr_t sl_fdtab_swap(int fd, uintptr_t entry)
 {
 	sl_fd_entry *c;
 

@@ -33,7 +33,7 @@ static enum sl_reason sock_option(int name)
 	}
 }
 
-static enum sl_reason tcp_option(int name)
+static SL_SHORT enum sl_reason tcp_option(int name)
 {
 	switch (name) {
 	case TCP_ULP:
@@ -61,7 +61,7 @@ static enum sl_reason refuse_for(int level, int name, const void *val, socklen_t
 	return sock_option(name);
 }
 
-bool sl_opt_matters(int level, int name)
+SL_SHORT bool sl_opt_matters(int level, int name)
 {
 	switch (level) {
 	case SOL_SOCKET:

@@ -21,7 +21,7 @@ void sl_sock_init(void)
 }
 
 /* The entry's own reference and the descriptor it stood for are gone. */
-static void drop_entry(uintptr_t old, int fd)
+static SL_SHORT void drop_entry(uintptr_t old, int fd)
 {
 	struct sl_sock *s = (struct sl_sock *)old;
 
@@ -39,7 +39,7 @@ static void drop_entry(uintptr_t old, int fd)
 	sl_sock_put(s);
 }
 
-void sl_sock_untrack(int fd)
+SL_SHORT void sl_sock_untrack(int fd)
 {
 	uintptr_t e = sl_fdtab_load(fd);
 
@@ -47,7 +47,7 @@ void sl_sock_untrack(int fd)
 		drop_entry(sl_fdtab_swap(fd, 0), fd);
 }
 
-enum sl_reason sl_first_reason(bool connecting)
+SL_SHORT enum sl_reason sl_first_reason(bool connecting)
 {
 	if (sl_env.promote_calls == SL_PROMOTE_OFF)
 		return SL_WHY_OFF;
@@ -71,7 +71,7 @@ struct sl_sock *sl_sock_new(int fd, bool connecting)
 	return s;
 }
 
-void sl_sock_track(int fd, bool connecting)
+SL_SHORT void sl_sock_track(int fd, bool connecting)
 {
 	struct sl_sock *s;
 	uintptr_t old;
@@ -110,7 +110,7 @@ bool sl_sock_enter(struct sl_sock *s, int fd)
 	return true;
 }
 
-void sl_sock_connected(int fd)
+SL_SHORT void sl_sock_connected(int fd)
 {
 	struct sl_sock *s = sl_env.promote_calls == 0 ? sl_sock_get(fd) : NULL;
 	int err = errno;

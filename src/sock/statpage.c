@@ -75,7 +75,7 @@ static struct sl_stat_hdr_shm *make_page(void *at)
 	return p;
 }
 
-bool sl_stat_make(void)
+SL_SHORT bool sl_stat_make(void)
 {
 	if (sl_likely(sl_stat_page))
 		return true;

@@ -5,7 +5,7 @@
 struct sl_stat_young_shm *sl_youngs;
 static struct sl_lock lock; /* who makes one grow up */
 
-bool sl_young_born(int fd, bool connecting)
+SL_SHORT bool sl_young_born(int fd, bool connecting)
 {
 	/* With fewer calls there is nothing to gain: the first or second makes it grow up. */
 	if (!__libc_single_threaded || (unsigned)fd >= SL_YOUNG_MAX || sl_env.promote_calls < 2 ||
@@ -22,7 +22,7 @@ bool sl_young_born(int fd, bool connecting)
 	return sl_fdtab_swap(fd, SL_FD_YOUNG) != UINTPTR_MAX;
 }
 
-void sl_young_end(int fd)
+SL_SHORT void sl_young_end(int fd)
 {
 	sl_youngs[fd].used = 0;
 }
@@ -90,7 +90,7 @@ static inline bool enough(struct sl_stat_young_shm *y)
 	return y->tx_bytes + y->rx_bytes >= sl_env.promote_bytes;
 }
 
-ssize_t sl_young_in_done(int fd, ssize_t n, size_t len)
+SL_SHORT ssize_t sl_young_in_done(int fd, ssize_t n, size_t len)
 {
 	struct sl_stat_young_shm *y = &sl_youngs[fd];
 	int saved;
@@ -113,7 +113,7 @@ ssize_t sl_young_in_done(int fd, ssize_t n, size_t len)
 	return n;
 }
 
-ssize_t sl_young_out_done(int fd, ssize_t n, size_t len)
+SL_SHORT ssize_t sl_young_out_done(int fd, ssize_t n, size_t len)
 {
 	struct sl_stat_young_shm *y = &sl_youngs[fd];
 	int saved;
