@@ -267,7 +267,7 @@ static int sleep_in_kernel(struct pollset *p, struct sl_deadline *d, const sigse
 		left = &soon;
 	if (vain > 3) {
 		(void)sl_sys(SYS_nanosleep, &breath, 0, 0);
-		n = p->n;
+		n = p->n + (p->bell >= 0); /* without the broker; with the bell that the rings are armed with */
 	}
 	if (sl_stat_page)
 		sl_stat_page->wakeups++;

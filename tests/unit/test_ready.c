@@ -3,6 +3,8 @@
  */
 #include <pthread.h>
 #include <sys/select.h>
+#include "bell.h"
+#include "sys.h"
 #include "test_sock_util.h"
 #include "timeout.h"
 
@@ -450,6 +452,49 @@ static void test_dormant_end(void **state)
 	}
 }
 
+struct woken {
+	struct sock_pair p;
+	_Atomic int slot1; /* of its bell, + 1 */
+	int revents;
+};
+
+static void *polls(void *arg)
+{
+	struct woken *w = arg;
+
+	atomic_store(&w->slot1, sl_bell_mine() + 1);
+	w->revents = polled(&w->p, 1, POLLIN, NULL);
+	return NULL;
+}
+
+/* However often a sleeper was woken in vain: its bell wakes it the next time, too. */
+static void test_woken_in_vain(void **state)
+{
+	static const uint64_t one = 1;
+	struct woken w = {0};
+	pthread_t sleeper;
+	int bell, i, ms;
+
+	(void)state;
+	sl_env.bells = true;
+	sock_open_promoted(&w.p, SL_RING_LEN_MIN);
+	assert_int_equal(pthread_create(&sleeper, NULL, polls, &w), 0);
+	while (!atomic_load(&w.slot1))
+		(void)usleep(100);
+	bell = sl_bell_fd(atomic_load(&w.slot1) - 1);
+	for (i = 0; i < 10; i++) {
+		assert_int_equal(write(bell, &one, sizeof(one)), sizeof(one));
+		for (ms = 0; ms < 2000 && sl_sys_poll_now(bell, POLLIN); ms++)
+			(void)usleep(1000);
+		assert_int_equal(sl_sys_poll_now(bell, POLLIN), 0); /* it has heard */
+	}
+	assert_int_equal(sock_send(&w.p, 0, buf, 10, 0), 10);
+	assert_int_equal(pthread_join(sleeper, NULL), 0);
+	assert_int_equal(w.revents, POLLIN);
+	take(&w.p, 1, 10);
+	sock_close(&w.p);
+}
+
 static void test_deadline(void **state)
 {
 	struct timespec ts;
@@ -479,6 +524,7 @@ int main(void)
 		cmocka_unit_test(test_deadline), cmocka_unit_test(test_asleep),
 		cmocka_unit_test(test_dormant),	 cmocka_unit_test(test_attached_meanwhile),
 		cmocka_unit_test(test_dormant_end),
+		cmocka_unit_test(test_woken_in_vain),
 	};
 
 	sock_setup();
