@@ -34,6 +34,7 @@ def postgres(name, cases, **how):
 
 ASYNCIO = ("test_sock_lowlevel", "test_streams", "test_server", "test_buffered_proto", "test_events",
            "test_ssl", "test_sendfile", "test_subprocess", "test_unix_events")
+PIPES = ("test_subprocess",) # and no connections
 
 ALL = [
     python("test_select", quick=True, lane=False),
@@ -45,7 +46,8 @@ ALL = [
     python("test_socketserver", resources="network", quick=True),
     python("test_asyncore"),
     python("test_asynchat", quick=True),
-    *(python(f"test_asyncio.{module}", quick=module in ("test_sendfile", "test_streams"))
+    *(python(f"test_asyncio.{module}", quick=module in ("test_sendfile", "test_streams"),
+             lane=module not in PIPES)
       for module in ASYNCIO),
     # What is left has no connections.
     python("test_asyncio", leave=",".join(ASYNCIO), lane=False, seconds=600),
