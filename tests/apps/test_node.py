@@ -21,3 +21,12 @@ def test_node(mode, procs, serve, progs, port, data, sizes):
             client.stdin.flush()
             assert client.stdout.readline().decode().strip() == digest
     procs.finish(client)
+
+
+@pytest.mark.modes("auto", slow=("plain", "eager", "chaos"))
+@pytest.mark.parametrize("kind", ["cluster", "cluster-none", "handles", "http2", "worker"])
+def test_pool(mode, procs, serve, progs, port, kind):
+    """Connections that are handed on to other processes, a listener that they share, streams of HTTP/2, a worker."""
+    serve(mode.server(["node", progs / "pool.js", port, kind]), port)
+    out = procs.run(mode.client(["node", progs / "poolclient.js", port, kind]))
+    assert out.decode().strip() == "good"

@@ -56,3 +56,13 @@ def test_big_values(mode, procs, redis, data, size):
         assert client.stdout.read(1) == b"\n"
     mode.observe(redis)
     assert procs.finish(client) == b""
+
+
+@pytest.mark.modes("chaos", slow=("plain", "auto", "eager"))
+def test_threads(mode, procs, redis):
+    """A client with an epoll instance for each thread, whose sockets any of them may promote."""
+    for _ in range(2):
+        out = procs.run(mode.client(
+            ["redis-benchmark", "-h", "127.0.0.1", "-p", str(redis), "-t", "set,get", "-n", "20000",
+             "--threads", "3", "--csv"])).decode()
+        assert [line.split(",")[0] for line in out.splitlines()[1:]] == ['"SET"', '"GET"']
