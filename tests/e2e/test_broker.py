@@ -15,8 +15,7 @@ def test_killed(status, broker, echo_server, many, port, procs, under, scilan):
     """Open connections go on, new ones are TCP, and the next `scilan run` brings it all back."""
     client = many()
     client.do("open 5")
-    client.do("ping 10")
-    status.wait_memory(port, 5)
+    status.wait_memory(port, 5, poke=lambda: client.do("ping 10"))
 
     broker.kill()
     client.do("ping 500")

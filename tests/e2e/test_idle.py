@@ -8,8 +8,7 @@ from harness.procs import ticks
 def test_idle(status, echo_server, many, port, broker):
     client = many()
     client.do("open 100")
-    client.do("ping 20")
-    status.wait_memory(port, 100)
+    status.wait_memory(port, 100, poke=lambda: client.do("ping 10"))
     pids = [echo_server.pid, client.proc.pid, broker.pid()]
     before = [ticks(pid) for pid in pids]
     threading.Event().wait(10) # the measured time

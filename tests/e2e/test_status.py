@@ -75,8 +75,7 @@ def test_ipv6(status, procs, serve, under, port):
 def test_table(status, procs, scilan, echo_server, many, port):
     client = many()
     client.do("open 2")
-    client.do("ping 10")
-    status.wait_memory(port, 2)
+    status.wait_memory(port, 2, poke=lambda: client.do("ping 10"))
     lines = [line for line in procs.run([scilan, "status"]).decode().splitlines()
              if f":{port}" in line]
     assert len(lines) == 4
@@ -96,8 +95,7 @@ def test_peer_reason(status, echo_server, many, port):
     """Who was left says why the other one left."""
     client = many()
     client.do("open 1")
-    client.do("ping 10")
-    status.wait_memory(port)
+    status.wait_memory(port, poke=lambda: client.do("ping 10"))
     client.do("stamp 1")
     client.do("ping 2")
     ends = {c["pid"]: c for c in status.connections(port)}

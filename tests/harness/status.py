@@ -42,10 +42,10 @@ class Status:
             pair.setdefault(end, set()).update(d for d in LANES if c[d]["lane"] == "memory")
         return found
 
-    def wait_memory(self, port, at_least=1, seconds=20, download=False):
+    def wait_memory(self, port, at_least=1, seconds=20, download=False, poke=None):
         """
         Wait for a moment at which @at_least connections are on memory, both ways, both ends. A @download goes one
-        way: a client that says nothing more does not change its lane.
+        way: a client that says nothing more does not change its lane. @poke: called before each look, to say something.
         """
         least = {"client": {"rx"}, "server": {"tx"}} if download else \
             {"client": set(LANES), "server": set(LANES)}
@@ -54,6 +54,8 @@ class Status:
             return all(least[end] <= pair.get(end, set()) for end in least)
 
         def look():
+            if poke:
+                poke()
             return sum(on_memory(pair) for pair in self.pairs(port).values()) >= at_least
         self.wait(look, port, f"{at_least} connections on the memory lane", seconds)
 
