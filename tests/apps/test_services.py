@@ -225,13 +225,16 @@ def test_rsyslog(mode, procs, serve, port, tmp_path):
     assert out.read_text().splitlines() == lines
 
 
-@pytest.mark.parametrize("engine", ["net", "netsplice"])
-def test_fio(mode, procs, port, engine):
-    """Blocks that carry their own checksums: by read and write, and by splice and vmsplice."""
-    job = [f"--ioengine={engine}", f"--port={port}", "--protocol=tcp", "--bs=16k", "--size=64m", "--thread"]
-    server = procs.start(mode.server(["fio", "--name=in", *job, "--listen", "--rw=read"]), stdout=subprocess.PIPE)
+@pytest.mark.parametrize("engine,size", [("net", "4g"), ("netsplice", "64m")])
+def test_fio(mode, procs, port, engine, size):
+    """By read and write until the writer ends, and by splice and vmsplice. (A reader by read that wants just as much
+    takes a short read for a whole block, ends too early, and the writer gets SIGPIPE: on plain TCP as well.)"""
+    job = [f"--ioengine={engine}", f"--port={port}", "--protocol=tcp", "--bs=16k", "--thread"]
+    server = procs.start(mode.server(["fio", "--name=in", *job, f"--size={size}", "--listen", "--rw=read"]),
+                         stdout=subprocess.PIPE)
     until(lambda: listening(port), "fio listens")
-    assert b"err= 0" in procs.run(mode.client(["fio", "--name=out", *job, "--hostname=127.0.0.1", "--rw=write"]))
+    assert b"err= 0" in procs.run(mode.client(
+        ["fio", "--name=out", *job, "--size=64m", "--hostname=127.0.0.1", "--rw=write"]))
     assert b"err= 0" in procs.finish(server)
 
 
