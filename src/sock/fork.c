@@ -132,11 +132,7 @@ void sl_sock_fork_prepare(void)
 	sl_young_grow_all();
 	while ((s = each(&i))) {
 		/* The answer to an offer would reach one of two holders only. */
-		if (atomic_load(&s->offer) == SL_OFFER_OUT ||
-		    atomic_load(&s->offer) == SL_OFFER_PAIRED) {
-			sl_offer_withdraw(s);
-			atomic_store(&s->offer, SL_OFFER_NONE);
-		}
+		sl_offer_postpone(s);
 		if (sl_lock(&s->rx_lock))
 			continue;
 		if (sl_lock(&s->tx_lock)) {

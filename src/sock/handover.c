@@ -148,9 +148,9 @@ int sl_sock_pass(struct sl_sock *s, int fd)
 {
 	uint64_t wait_ns = WAIT_MS * 1000000ull;
 
-	if (!sl_sock_attached(s))
-		sl_offer_withdraw(s);
-	else if (sl_handover(s, fd, SL_WHY_PASSED, &wait_ns) == -EBUSY)
+	/* First: from here on no other thread attaches it. */
+	sl_offer_withdraw(s);
+	if (sl_handover(s, fd, SL_WHY_PASSED, &wait_ns) == -EBUSY)
 		return sl_sock_relay(s);
 	s->side->foreign = 1;
 	sl_stat_reason(s, SL_WHY_PASSED);

@@ -190,13 +190,9 @@ static bool give_up(struct sl_exec *e, struct sl_heir *h)
 	struct sl_sock *s = h->s;
 	int how;
 
-	if (sl_sock_attached(s)) {
-		if (sl_handover(s, s->fd, SL_WHY_EXECED, &e->wait_ns) == -EBUSY && replace(e, s))
-			return false;
-	} else if (atomic_load(&s->offer) == SL_OFFER_OUT || atomic_load(&s->offer) == SL_OFFER_PAIRED) {
-		sl_offer_withdraw(s);
-		atomic_store(&s->offer, SL_OFFER_NONE);
-	}
+	sl_offer_postpone(s); /* first: from here on no other thread attaches it */
+	if (sl_handover(s, s->fd, SL_WHY_EXECED, &e->wait_ns) == -EBUSY && replace(e, s))
+		return false;
 	how = sl_both_take(s);
 	if (!how)
 		return true;

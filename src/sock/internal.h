@@ -216,6 +216,7 @@ void sl_sock_end_now(int fd);
 /* offer.c */
 void sl_offer_out(struct sl_sock *s, int fd);
 bool sl_offer_withdraw(struct sl_sock *s); /* true: the broker may still have a copy of the socket */
+void sl_offer_postpone(struct sl_sock *s); /* an offer that is under way is taken back, and may be made again */
 void sl_offer_gone(const struct sl_sock *s);
 void sl_offer_settle(struct sl_sock *s); /* SCILAN_CHAOS=pairs: wait for the answer, a little */
 bool sl_offer_stale(const struct sl_sock *s); /* offered to a broker that is gone */

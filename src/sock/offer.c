@@ -330,6 +330,17 @@ bool sl_offer_withdraw(struct sl_sock *s)
 	return was == SL_OFFER_OUT;
 }
 
+void sl_offer_postpone(struct sl_sock *s)
+{
+	uint32_t state = atomic_load(&s->offer);
+
+	if (state != SL_OFFER_OUT && state != SL_OFFER_PAIRED)
+		return;
+	sl_offer_withdraw(s);
+	/* Another thread may have attached it before that. */
+	atomic_store(&s->offer, sl_sock_attached(s) ? SL_OFFER_TAKEN : SL_OFFER_NONE);
+}
+
 void sl_offer_gone(const struct sl_sock *s)
 {
 	send_note(SL_MSG_GONE, 0, s->pair, s->pair_side);

@@ -23,7 +23,7 @@ def test_node(mode, procs, serve, progs, port, data, sizes):
     procs.finish(client)
 
 
-@pytest.mark.modes("auto", slow=("plain", "eager", "chaos"))
+@pytest.mark.modes("auto", "eager", slow=("plain", "chaos"))
 @pytest.mark.parametrize("kind", ["cluster", "cluster-none", "handles", "http2", "worker"])
 def test_pool(mode, procs, serve, progs, port, kind):
     """Connections that are handed on to other processes, a listener that they share, streams of HTTP/2, a worker."""
