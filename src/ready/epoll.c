@@ -151,6 +151,7 @@ static int promote_item(struct sl_item *it, struct sl_sock *s)
 		return -(int)refusal(it->ep, &it->want);
 	/* A program that waits for room in the kernel's queue is told of room in the ring instead. */
 	it->full_seq = s->full_seq - s->native_full;
+	it->edge = 0; /* a new ring: its positions may be those that were reported of the last one */
 	sl_item_link(it, s);
 	/* First: another thread may be waiting, and an event with our tag tells it nothing before. */
 	atomic_store(&it->promoted, true);
