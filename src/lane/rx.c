@@ -549,8 +549,12 @@ static int give_back_early(struct sl_link *l)
 	if (rx->state == SL_RX_MEM)
 		rx->state = SL_RX_CLOSING;
 	sl_rx_set_hint(l);
-	if (rx->state == SL_RX_TCP)
-		return rx->started ? -EBUSY : 0; /* bells lie behind bytes that are not ours to take */
+	if (rx->state == SL_RX_TCP && rx->started)
+		return -EBUSY; /* bells lie behind bytes that are not ours to take */
+	if (rx->state == SL_RX_TCP) {
+		done(l); /* no START can come any more, and so no bell */
+		return 0;
+	}
 	return rx->ring.pos == rx->ring.end ? 0 : -EBUSY;
 }
 

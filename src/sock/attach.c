@@ -365,6 +365,28 @@ void sl_detach_try(struct sl_sock *s, int fd)
 	s->bytes = 0;
 }
 
+void sl_let_go(struct sl_sock *s, int fd)
+{
+	int how = sl_both_take(s);
+	struct sl_side_shm *side = s->side;
+
+	if (!how)
+		return;
+	if (sl_sock_attached(s) && sl_link_finished(&s->link) && !side->dead && !side->reset &&
+	    !s->sleepers && !s->waiters) {
+		side->foreign = 1;
+		sl_side_leave(side);
+		atomic_fetch_sub(&side->holders, 1);
+		if (how == 2)
+			sl_side_xunlock(s);
+		how = 1;
+		detach_locked(s, fd);
+		s->own.holders = 1;
+		atomic_store(&s->offer, SL_OFFER_NEVER);
+	}
+	sl_both_release(s, how);
+}
+
 int sl_leave_locked(struct sl_sock *s, int fd, enum sl_reason why)
 {
 	int rc;

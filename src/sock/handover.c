@@ -191,6 +191,7 @@ void sl_sock_bypass_all(enum sl_reason why)
 			continue;
 		(void)sl_handover(s, fd, why, &wait_ns);
 		sl_sock_refuse(s, fd, why);
+		sl_let_go(s, fd);
 		sl_sock_put(s);
 	}
 }

@@ -173,6 +173,8 @@ void sl_stat_addresses(struct sl_sock *s, int fd);
 /* attach.c; no locks held unless said */
 void sl_attach_try(struct sl_sock *s, int fd);
 void sl_detach_try(struct sl_sock *s, int fd);
+/* TCP for good, without any call of ours, also where others hold it, too: they see that it is foreign from now on */
+void sl_let_go(struct sl_sock *s, int fd);
 /* the memory lane is left with both directions; both locks held */
 int sl_leave_locked(struct sl_sock *s, int fd, enum sl_reason why);
 /* the peer wrote nonsense, or bytes went past us: reset the connection; no locks held */
