@@ -21,6 +21,12 @@
 #include "log.h"
 #include "sys.h"
 
+/*
+ * Programs that are given a connection often divide themselves next, and forbid one part system calls (sshd): not
+ * promoted before that, it can be after it.
+ */
+#define INHERITED_CALLS 64
+
 #define ESTABLISHED 1 /* TCP_ESTABLISHED of netinet/tcp.h, which linux/tcp.h does not go with */
 
 struct sl_sock_hooks sl_sock_hooks;
@@ -228,6 +234,7 @@ static int attach_locked(struct sl_sock *s, int fd)
 	if (refused > 0)
 		goto retire;
 	s->side = side;
+	sl_side_file_drop(s);
 	if (old != &s->own)
 		sl_map_retire(old, SL_SIDE_LEN);
 	sl_fault_init();
@@ -266,6 +273,27 @@ void sl_sock_inherited(struct sl_sock *s, int fd)
 	sl_stat_reason(s, s->stat->tx.lane && s->stat->rx.lane ? SL_WHY_NONE : SL_WHY_PAIRED);
 	atomic_store(&s->offer, SL_OFFER_TAKEN);
 	atomic_store_explicit(&s->attached, true, memory_order_release);
+}
+
+void sl_sock_inherited_young(struct sl_sock *s, int fd)
+{
+	struct sl_side_shm *side = s->side;
+
+	s->fd = fd;
+	s->stat->fd = fd;
+	s->stat->used = 1;
+	if (atomic_load(&side->holders) < 2) { /* the program before us was the last one */
+		s->own = *side;
+		s->side = &s->own;
+		sl_side_file_drop(s);
+		sl_map_retire(side, SL_SIDE_LEN);
+	}
+	if (sl_env.promote_calls == SL_PROMOTE_OFF)
+		atomic_store(&s->offer, SL_OFFER_NEVER);
+	else if (sl_env.promote_calls)
+		s->call_next = INHERITED_CALLS;
+	sl_stat_addresses(s, fd);
+	sl_stat_reason(s, sl_env.promote_calls == SL_PROMOTE_OFF ? SL_WHY_OFF : SL_WHY_YOUNG);
 }
 
 void sl_attach_try(struct sl_sock *s, int fd)

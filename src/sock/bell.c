@@ -290,6 +290,7 @@ static int moved(int fd)
 		sl_unlock(&others[i / WAYS][i % WAYS].lock);
 		return n < 0 ? n : 0;
 	}
+	sl_side_file_lost(fd);
 	return 0;
 }
 

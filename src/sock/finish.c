@@ -86,6 +86,7 @@ static bool finish(struct sl_sock *s, int fd, bool abort)
 		return false;
 	side = s->side;
 	copied = copied && sole_user(s);
+	sl_side_file_drop(s);
 	if (sl_sock_attached(s)) {
 		/*
 		 * Before we are counted off: from then on the other holder takes no shared lock, and we would

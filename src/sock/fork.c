@@ -10,9 +10,12 @@
  * goes down, and the last one is free again. exec: inherit.h.
  */
 #include <string.h>
+#include "hidden.h"
 #include "internal.h"
 #include "log.h"
 #include "sys.h"
+
+#define FILES_MAX 16
 
 static struct sl_lock fork_lock;
 
@@ -43,11 +46,14 @@ static struct sl_sock *each(unsigned *i)
 static bool any_shared;
 
 /* Full: one that is killed stays counted. */
-static void note_holder(struct sl_side_shm *side)
+void sl_side_join(struct sl_side_shm *side)
 {
 	uint32_t none, pid = (uint32_t)sl_sys(SYS_getpid, 0, 0, 0);
 	unsigned i;
 
+	for (i = 0; i < SL_SIDE_WHO; i++)
+		if (atomic_load(&side->who[i]) == pid)
+			return;
 	for (i = 0; i < SL_SIDE_WHO; i++) {
 		none = 0;
 		if (atomic_compare_exchange_strong(&side->who[i], &none, pid))
@@ -102,6 +108,72 @@ void sl_sock_reaped(pid_t pid)
 			count_off(s, (uint32_t)pid);
 }
 
+/* --- pages --- */
+
+void sl_side_file_drop(struct sl_sock *s)
+{
+	if (sl_likely(s->side_fd < 0))
+		return;
+	sl_kept_drop(s->side_fd);
+	s->side_fd = -1;
+}
+
+void sl_side_file_lost(int fd)
+{
+	struct sl_sock *s;
+	unsigned i = 0;
+
+	while ((s = each(&i)))
+		if (s->side_fd == fd)
+			sl_side_file_drop(s);
+}
+
+/* Without a number for the file the page is as good, but for an exec. */
+static struct sl_side_shm *page_in_file(struct sl_sock *s)
+{
+	int fd = sl_side_create();
+	struct sl_side_shm *page = fd < 0 ? NULL : sl_map_shared(fd, SL_SIDE_LEN);
+
+	if (page)
+		s->side_fd = sl_kept_add(fd);
+	else if (fd >= 0)
+		sl_sys_close(fd);
+	return page;
+}
+
+/* We are the only holder. The mutex and the others' ids are of the page that is left. */
+static void change_page(struct sl_sock *s, struct sl_side_shm *page)
+{
+	struct sl_side_shm *old = s->side;
+	unsigned i;
+
+	*page = *old;
+	memset(&page->xlock, 0, sizeof(page->xlock));
+	for (i = 0; i < SL_SIDE_WHO; i++)
+		atomic_store(&page->who[i], 0);
+	page->shared = 0;
+	page->seg_ino = 0;
+	atomic_store(&page->holders, 1);
+	s->side = page;
+	if (old != &s->own)
+		sl_map_retire(old, SL_SIDE_LEN);
+}
+
+int sl_side_to_file(struct sl_sock *s)
+{
+	struct sl_side_shm *page;
+
+	if (s->side_fd >= 0)
+		return 0;
+	if (sl_sock_attached(s) || atomic_load(&s->side->holders) > 1)
+		return -EBUSY;
+	page = page_in_file(s);
+	if (!page)
+		return -ENOMEM;
+	change_page(s, page);
+	return s->side_fd < 0 ? -EMFILE : 0;
+}
+
 int sl_side_share(struct sl_sock *s)
 {
 	struct sl_side_shm *page;
@@ -110,9 +182,7 @@ int sl_side_share(struct sl_sock *s)
 		page = sl_map_shared(-1, SL_SIDE_LEN);
 		if (!page)
 			return -ENOMEM;
-		*page = s->own;
-		atomic_store(&page->holders, 1);
-		s->side = page;
+		change_page(s, page);
 	}
 	if (!s->side->shared) {
 		init_xlock(s->side);
@@ -123,10 +193,23 @@ int sl_side_share(struct sl_sock *s)
 	return 0;
 }
 
+/*
+ * The child may execute a program, with the parent waiting for that before it closes the connection (subprocess, CGI):
+ * the page has to be one that the program can map. Not for ever so many.
+ */
+static bool for_an_exec(struct sl_sock *s, unsigned *files)
+{
+	if (sl_sock_attached(s) || s->side_fd >= 0 || atomic_load(&s->offer) == SL_OFFER_NEVER ||
+	    s->side->foreign || atomic_load(&s->side->holders) > 1 || *files >= FILES_MAX)
+		return false;
+	++*files;
+	return true;
+}
+
 void sl_sock_fork_prepare(void)
 {
+	unsigned i = 0, files = 0;
 	struct sl_sock *s;
-	unsigned i = 0;
 
 	sl_lock(&fork_lock);
 	sl_young_grow_all();
@@ -140,6 +223,8 @@ void sl_sock_fork_prepare(void)
 			continue;
 		}
 		s->forking = true;
+		if (for_an_exec(s, &files))
+			s->side_new = sl_side_to_file(s) == 0;
 		if (sl_side_share(s) < 0) {
 			/* The two will not know of each other: no promotion, in neither. */
 			atomic_store(&s->offer, SL_OFFER_NEVER);
@@ -170,11 +255,14 @@ static void release_all(bool child, bool failed)
 		s->forking = false;
 		if (failed && s->side->shared)
 			atomic_fetch_sub(&s->side->holders, 1);
+		if (s->side_new && !child)
+			sl_side_file_drop(s);
+		s->side_new = false;
 		if (child) {
 			s->rx_inflight = s->tx_inflight = 0;
 			s->sleepers = s->waiters = 0;
 			if (s->side->shared)
-				note_holder(s->side);
+				sl_side_join(s->side);
 			sl_lock_reset(&s->tx_lock);
 			sl_lock_reset(&s->rx_lock);
 			drop_orphan(s);

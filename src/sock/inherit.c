@@ -9,14 +9,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "heirs.h"
+#include "hidden.h"
 #include "internal.h"
 #include "log.h"
 #include "sys.h"
 #include "target.h"
 
-#define VERSION	   1
+#define VERSION	   2
 #define STDIO_MAX  2
 #define WAIT_NS	   2000000000ull /* for all peers together */
+#define RELAY_MS   100 /* for another process to close it, before a relay takes its place */
 #define HIGH	   1000 /* where descriptors of ours go, if they can */
 #define ENTRY_LEN  120	/* of the variable: seven numbers of a connection */
 #define NUMBER_LEN 12	/* and each of its descriptors */
@@ -131,18 +133,69 @@ static int keep(struct sl_exec *e, struct sl_sock *s, int conn)
 	return rc;
 }
 
-/*
- * A relay takes the bytes from all who hold it. So above descriptor 2, which may just not have been closed,
- * there must be none; but whoever has forked us may be about to close it.
- */
-static bool only_holder(const struct sl_sock *s)
+/* Whoever has forked us may be about to close it. */
+static bool only_holder(const struct sl_sock *s, int ms)
 {
 	static const struct timespec step = {.tv_nsec = 1000000};
-	int tries;
 
-	for (tries = 0; tries < 100 && atomic_load(&s->side->holders) > 1; tries++)
+	for (; ms && atomic_load(&s->side->holders) > 1; ms--)
 		(void)sl_sys(SYS_nanosleep, &step, 0, 0);
 	return atomic_load(&s->side->holders) < 2;
+}
+
+/* Not promoted yet, and may be. */
+static bool young(struct sl_sock *s)
+{
+	const struct sl_side_shm *side = s->side;
+
+	return !sl_sock_attached(s) && atomic_load(&s->offer) != SL_OFFER_NEVER && !s->connecting &&
+	       !s->oob && !side->foreign && !side->kfin && !side->dead && !side->tx.fin;
+}
+
+/* Its side goes to the new program by a file: one more descriptor of that, or -errno. */
+static int young_side(struct sl_exec *e, struct sl_sock *s)
+{
+	int how = sl_both_take(s), rc = -EAGAIN;
+	socklen_t len = sizeof(s->side->cookie);
+
+	if (!how)
+		return -EDEADLK;
+	if (young(s) && (how == 1 || s->side_fd >= 0))
+		rc = sl_side_to_file(s);
+	if (rc == 0)
+		rc = sl_sys_getsockopt(s->fd, SOL_SOCKET, SO_COOKIE, &s->side->cookie, &len);
+	if (rc == 0)
+		rc = sl_sys_fcntl(s->side_fd, F_DUPFD, STDIO_MAX + 1);
+	if (rc >= 0 && e->spawn)
+		(void)sl_side_share(s);
+	sl_both_release(s, how);
+	return rc;
+}
+
+/* Keep a connection that is not promoted one that may be. */
+static int keep_young(struct sl_exec *e, struct sl_sock *s)
+{
+	const struct sl_fetched none = {.side = 0};
+	int kept[2] = {-1, -1}, fd;
+
+	sl_offer_postpone(s);
+	fd = young_side(e, s);
+	if (fd < 0)
+		return fd;
+	kept[1] = keep_open(e, fd);
+	if (kept[1] < 0)
+		return kept[1]; /* a spawned child counts as a holder that never ends */
+	write_entry(e, s, &none, kept);
+	return 0;
+}
+
+/*
+ * A relay takes the bytes from all who hold it. So above descriptor 2, which may just not have been closed,
+ * there must be none.
+ */
+static bool may_relay(const struct sl_exec *e, const struct sl_sock *s)
+{
+	return uses_stdio(e, s) || (!e->spawn && only_holder(s, RELAY_MS));
 }
 
 /* The actions of a spawn, with one more: @fd of the child is @to. */
@@ -161,7 +214,7 @@ static bool replace(struct sl_exec *e, struct sl_sock *s)
 	unsigned i;
 	int to;
 
-	if (!uses_stdio(e, s) && (e->spawn || !only_holder(s)))
+	if (!may_relay(e, s))
 		return false;
 	to = e->adds ? sl_sock_relay(s) : -1;
 	if (to < 0)
@@ -226,30 +279,42 @@ static bool any_attached(const struct sl_exec *e)
 	return false;
 }
 
+static bool any_to_keep(const struct sl_exec *e)
+{
+	unsigned i;
+
+	for (i = 0; i < e->n; i++)
+		if (sl_sock_attached(e->heirs[i].s) || young(e->heirs[i].s))
+			return true;
+	return false;
+}
+
 /* Return: false: it is no heir any more. */
-static bool prepare(struct sl_exec *e, struct sl_heir *h, int conn)
+static bool prepare(struct sl_exec *e, struct sl_heir *h, bool under, int conn)
 {
 	struct sl_sock *s = h->s;
+	bool kept = false;
 
-	if (conn >= 0 && sl_sock_attached(s) && (!uses_stdio(e, s) || !stdio_past_us(e)) &&
-	    keep(e, s, conn) == 0) {
-		s->heir = true;
-		return true;
+	if (under && (!uses_stdio(e, s) || !stdio_past_us(e))) {
+		if (sl_sock_attached(s))
+			kept = conn >= 0 && keep(e, s, conn) == 0;
+		else if (young(s))
+			kept = keep_young(e, s) == 0;
 	}
-	s->heir = give_up(e, h);
+	s->heir = kept || give_up(e, h);
 	return s->heir;
 }
 
 static void decide(struct sl_exec *e)
 {
-	bool under = e->adds && any_attached(e) &&
+	bool under = e->adds && any_to_keep(e) &&
 		     sl_target_under(e->dir, e->path, e->flags, e->envp);
-	int conn = under ? sl_offer_fetch_open() : -1;
+	int conn = under && any_attached(e) ? sl_offer_fetch_open() : -1;
 	unsigned i;
 
 	e->wait_ns = WAIT_NS;
 	for (i = 0; i < e->n;) {
-		if (first_of(e, i) && !prepare(e, &e->heirs[i], conn))
+		if (first_of(e, i) && !prepare(e, &e->heirs[i], under, conn))
 			continue; /* others are at its place now */
 		i++;
 	}
@@ -472,19 +537,36 @@ static struct sl_side_shm *map_side(const struct entry *en)
 	if (!is_sealed(en->side_fd) || !inode_is(en->side_fd, 0, SL_SIDE_LEN))
 		return NULL;
 	side = sl_map_shared(en->side_fd, SL_SIDE_LEN);
-	if (side && !inode_is(en->seg_fd, side->seg_ino, 0)) {
+	if (side && en->seg_fd >= 0 && !inode_is(en->seg_fd, side->seg_ino, 0)) {
 		sl_map_retire(side, SL_SIDE_LEN);
 		side = NULL;
 	}
 	return side;
 }
 
-static struct sl_sock *attach(const struct entry *en)
+static struct sl_sock *adopt_young(const struct entry *en)
 {
 	struct sl_side_shm *side = map_side(en);
+	struct sl_sock *s = side ? sl_pool_get() : NULL;
+
+	if (s) {
+		s->side = side;
+		s->nfds = 0;
+	} else if (side) {
+		sl_map_retire(side, SL_SIDE_LEN);
+	}
+	return s;
+}
+
+static struct sl_sock *attach(const struct entry *en)
+{
+	struct sl_side_shm *side;
 	struct sl_sock *s = NULL;
 	struct sl_seg seg;
 
+	if (en->seg_fd < 0)
+		return adopt_young(en);
+	side = map_side(en);
 	if (!side)
 		return NULL;
 	if (sl_seg_attach(&seg, en->seg_fd, en->side) < 0)
@@ -509,15 +591,33 @@ retire:
 }
 
 /* The threads that slept or waited on it are gone with the old program. */
-static void take_over(struct sl_sock *s, int fd, int lowest)
+static void take_over(struct sl_sock *s, int fd)
 {
-	struct sl_seg_side_shm *me = &s->link.seg.shm->side[s->pair_side];
+	struct sl_seg_side_shm *me;
 
 	if (atomic_load(&s->side->holders) < 2)
 		s->side->rx.sleepers = s->side->tx.waiters = 0;
+	else
+		sl_side_join(s->side);
+	me = &s->link.seg.shm->side[s->pair_side];
 	me->pid = (uint32_t)getpid();
 	memcpy(me->program, sl_stat_program, sizeof(me->program));
 	sl_sock_inherited(s, fd);
+}
+
+/* With other holders its side stays where it is; and the next program may want it, too. */
+static void take_young(struct sl_sock *s, int fd, int side_fd)
+{
+	if (atomic_load(&s->side->holders) > 1) {
+		sl_side_join(s->side);
+		side_fd = sl_sys_fcntl(side_fd, F_DUPFD_CLOEXEC, STDIO_MAX + 1);
+		s->side_fd = side_fd < 0 ? -1 : sl_kept_add(side_fd);
+	}
+	sl_sock_inherited_young(s, fd);
+}
+
+static void stdio_check(struct sl_sock *s, int fd, int lowest)
+{
 	if (lowest <= STDIO_MAX && !sl_inherit_stdio)
 		sl_sock_bypass(s, fd, SL_WHY_STDIO);
 }
@@ -566,15 +666,20 @@ static void adopt(char *text)
 	s = attach(&en);
 	if (s) {
 		fd = enter(s, list + 1, &lowest);
-		if (fd >= 0)
-			take_over(s, fd, lowest);
-		else
+		if (fd >= 0 && en.seg_fd < 0)
+			take_young(s, fd, en.side_fd);
+		else if (fd >= 0)
+			take_over(s, fd);
+		else if (en.seg_fd >= 0)
 			sl_seg_detach(&s->link.seg);
+		if (fd >= 0)
+			stdio_check(s, fd, lowest);
 		sl_sock_put(s);
-	} else if (is_sealed(en.side_fd) && inode_is(en.side_fd, 0, SL_SIDE_LEN)) {
+	} else if (en.seg_fd >= 0 && is_sealed(en.side_fd) && inode_is(en.side_fd, 0, SL_SIDE_LEN)) {
 		reset(en.side_fd, list + 1);
 	}
-	close_ours(en.seg_fd);
+	if (en.seg_fd >= 0)
+		close_ours(en.seg_fd);
 	close_ours(en.side_fd);
 }
 

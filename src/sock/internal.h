@@ -194,6 +194,7 @@ void sl_buffers_note(struct sl_sock *s, int fd);
 /* an exec has left us this promoted connection: enter a number for it, and go on with it */
 bool sl_sock_enter(struct sl_sock *s, int fd);
 void sl_sock_inherited(struct sl_sock *s, int fd);
+void sl_sock_inherited_young(struct sl_sock *s, int fd); /* not promoted yet */
 /* the socket's options as the program has set them, which ours took the place of while attached */
 void sl_give_delays(struct sl_sock *s, int fd);
 
@@ -239,6 +240,15 @@ int sl_offer_fetch(int conn, int fd, struct sl_fetched *f);
 
 /* fork.c: one more process holds this end; both locks held. Return: 0, -ENOMEM. */
 int sl_side_share(struct sl_sock *s);
+/*
+ * fork.c: the side of a connection that is not attached goes to a file (side_fd), which a program that is executed can
+ * map, if it is not in one; both locks held. Return: 0; -EBUSY other processes have it elsewhere; -errno.
+ */
+int sl_side_to_file(struct sl_sock *s);
+void sl_side_file_drop(struct sl_sock *s);
+void sl_side_file_lost(int fd); /* the program wants this number, which may be such a file's */
+/* fork.c: this process is one of the holders that are counted: whoever reaps it counts it off */
+void sl_side_join(struct sl_side_shm *side);
 /* fork.c: this process holds it no longer; before it is counted off */
 void sl_side_leave(struct sl_side_shm *side);
 

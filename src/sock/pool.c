@@ -72,6 +72,7 @@ struct sl_sock *sl_pool_get(void)
 	s->side->holders = 1;
 	s->fd = -1;
 	s->pair_fd[0] = s->pair_fd[1] = -1;
+	s->side_fd = -1;
 	s->lowat = 1;
 	s->stat = sl_stat_entry(index);
 	if (!s->stat) {
@@ -90,6 +91,7 @@ void sl_sock_free(struct sl_sock *s)
 	if (s->side != &s->own)
 		sl_map_retire(s->side, SL_SIDE_LEN);
 	s->side = &s->own;
+	sl_side_file_drop(s);
 	s->stat->used = 0;
 	s->stat = NULL;
 	if (sl_lock(&lock))

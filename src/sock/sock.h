@@ -87,6 +87,8 @@ struct sl_sock {
 	bool locked;  /* exec has taken its locks */
 	_Atomic uint8_t orphan; /* enum sl_orphan: closed while other threads slept in calls on it */
 	bool heir;    /* a program that is being executed inherits it */
+	bool side_new; /* the page was made for the fork that is under way */
+	int side_fd;   /* its file, for a program that may be executed; a kept descriptor (hidden.h), or -1 */
 	uint32_t full_seq;    /* times the program was told that there is no room */
 	bool native_full;     /* by the kernel, in its last native send */
 	uint64_t kernel_look; /* sl_coarse_ns(): when the kernel was last asked about FIN */

@@ -144,3 +144,32 @@ def test_inetd(mode, procs, serve, port, tmp_path, data):
         with open(path, "rb") as file:
             out = procs.run(mode.client(["nc", "-N", "127.0.0.1", str(port)]), stdin=file)
         assert out.split()[0].decode() == digest
+
+
+@pytest.mark.modes("auto", "eager", "chaos", "client-only", "server-only")
+def test_super_server(mode, procs, serve, progs, port):
+    """What one process has accepted is promoted in the program that gets it from its child, as inetd's do."""
+    serve(mode.server(["socat", f"TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr", "EXEC:cat,nofork"]), port)
+    assert echo(mode, procs, progs, port) == b"ok\n"
+
+
+YOUNG = [("exec", ["cat"]), ("popen", ["cat"]), ("spawn", ["cat"]), ("fd", ["bash", "-c", "exec cat <&$0 >&$0"]),
+         ("fd-held", ["bash", "-c", "exec cat <&$0 >&$0"]), ("exec", ["busybox", "cat"]), ("exec", ["env", "SCILAN_PATCH=0", "cat"])]
+
+
+@pytest.mark.modes("auto", "eager", "chaos")
+@pytest.mark.parametrize("how,program", YOUNG, ids=name)
+def test_young(mode, procs, serve, progs, port, how, program):
+    """Handed on before it was promoted, with a few bytes moved; promoted there, if the library is there."""
+    serve(mode.server([PYTHON, str(progs / "hand.py"), "young", str(port), how, *program]), port)
+    follows = "busybox" not in program and "SCILAN_PATCH=0" not in program
+    assert echo(mode, procs, progs, port, follows) == b"ok\n"
+
+
+def echo(mode, procs, progs, port, follows=True):
+    client = procs.start(mode.client([PYTHON, str(progs / "echo.py"), "client", str(port), str(8 << 20)]),
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert client.stdout.readline() == b"running\n", procs.tail(client)
+    if follows: # else it is on TCP, or a relay's
+        mode.observe(port)
+    return procs.finish(client, data=b"\n")

@@ -2,6 +2,7 @@
 A server that hands its connection on to another program, and the client of it.
 
     hand.py server PORT HOW [PROGRAM ARGS]   serves one connection
+    hand.py young PORT HOW [PROGRAM ARGS]    serves one connection: takes and echoes 64 bytes, then hands it on
     hand.py client PORT FILE                 prints what the program answers
     hand.py heir [FD]                        a program: hashes until the end of FD (0), answers there
     hand.py helper FD                        gets the connection by SCM_RIGHTS over FD, and is the heir
@@ -15,6 +16,7 @@ import select
 import socket
 import subprocess
 import sys
+import time
 
 BLOCK = 64
 GO = b"go" * (BLOCK // 2)
@@ -62,8 +64,10 @@ def hand_on(conn, how, args, helped):
         os.execvp(args[0], args)
     if how == "popen":
         proc = subprocess.Popen(args, stdin=conn, stdout=conn)
-    elif how == "fd":
+    elif how in ("fd", "fd-held"):
         proc = subprocess.Popen([*args, str(fd)], pass_fds=[fd])
+        if how == "fd-held": # the child executes more than one program meanwhile
+            time.sleep(0.3)
     elif how == "spawn":
         pid = os.posix_spawnp(args[0], args, os.environ, file_actions=[
             (os.POSIX_SPAWN_DUP2, fd, 0), (os.POSIX_SPAWN_DUP2, fd, 1)])
@@ -90,6 +94,13 @@ def server(port, how, *args):
     sys.exit(hand_on(conn, how, args, helped))
 
 
+def young(port, how, *args):
+    with socket.create_server(("127.0.0.1", int(port))) as listener:
+        conn, _ = listener.accept()
+    conn.sendall(take(conn, BLOCK))
+    sys.exit(hand_on(conn, how, args, None))
+
+
 def client(port, path):
     conn = socket.create_connection(("127.0.0.1", int(port)))
     for i in range(20):
@@ -110,6 +121,6 @@ def client(port, path):
 
 
 if __name__ == "__main__":
-    what = {"server": server, "client": client, "heir": lambda fd=0: heir(int(fd)),
+    what = {"server": server, "young": young, "client": client, "heir": lambda fd=0: heir(int(fd)),
             "helper": lambda fd: helper(int(fd))}
     what[sys.argv[1]](*sys.argv[2:])
