@@ -24,10 +24,10 @@ static void consider(struct sl_sock *s, int fd)
 {
 	uint32_t state = atomic_load_explicit(&s->offer, memory_order_relaxed);
 
-	if (state == SL_OFFER_OUT && sl_unlikely(sl_offer_stale(s))) {
-		atomic_store(&s->offer, SL_OFFER_NONE);
+	/* If nobody takes it back at this moment. */
+	if (state == SL_OFFER_OUT && sl_unlikely(sl_offer_stale(s)) &&
+	    atomic_compare_exchange_strong(&s->offer, &state, SL_OFFER_NONE))
 		state = SL_OFFER_NONE;
-	}
 	if (sl_unlikely(sl_env.chaos_pairs) && state == SL_OFFER_OUT) {
 		sl_offer_settle(s);
 		state = atomic_load(&s->offer);

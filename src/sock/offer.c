@@ -243,9 +243,49 @@ void sl_offer_connect(void)
 		sl_sock_hooks.broker(fd);
 }
 
-void sl_offer_out(struct sl_sock *s, int fd)
+static void answered(void)
+{
+	uint32_t n = atomic_load(&br.out);
+
+	while (n && !atomic_compare_exchange_weak(&br.out, &n, n - 1))
+		;
+}
+
+/*
+ * Whoever changes the state decides: another thread may take the offer back at any moment, and then no answer counts any
+ * more. Offers begin under our lock, so two threads do not make one each.
+ */
+static bool change(struct sl_sock *s, uint32_t from, uint32_t to)
+{
+	return atomic_compare_exchange_strong(&s->offer, &from, to);
+}
+
+/* Lock held. Return: 0; -EALREADY it is not to be offered any more; -errno. */
+static int offer_locked(struct sl_sock *s)
 {
 	struct sl_msg m = {.type = SL_MSG_OFFER, .arg = (uint32_t)sl_env.ring_len};
+	int rc;
+
+	if (atomic_load(&s->offer) != SL_OFFER_NONE)
+		return -EALREADY;
+	m.id = ((uint64_t)++br.ids << 32) | (s->index + 1);
+	s->offer_id = m.id;
+	s->offer_gen = br.gen;
+	if (!change(s, SL_OFFER_NONE, SL_OFFER_OUT))
+		return -EALREADY;
+	atomic_fetch_add(&br.out, 1);
+	rc = post(&m);
+	if (rc == 0)
+		return 0;
+	if (!change(s, SL_OFFER_OUT, SL_OFFER_NONE))
+		return -EALREADY;
+	answered();
+	s->offer_id = 0;
+	return rc;
+}
+
+void sl_offer_out(struct sl_sock *s, int fd)
+{
 	int before = broker_fd(), rc, tries;
 	enum sl_reason why = sl_sock_hooks.unfit ? sl_sock_hooks.unfit() : SL_WHY_NONE;
 
@@ -260,11 +300,7 @@ void sl_offer_out(struct sl_sock *s, int fd)
 		rc = connect_locked();
 		if (rc < 0)
 			break;
-		m.id = ((uint64_t)++br.ids << 32) | (s->index + 1);
-		s->offer_id = m.id;
-		s->offer_gen = br.gen;
-		atomic_store(&s->offer, SL_OFFER_OUT);
-		rc = post(&m);
+		rc = offer_locked(s);
 		if (rc != -EPIPE && rc != -ECONNRESET && rc != -ENOTCONN)
 			break;
 		disconnect_locked();
@@ -272,11 +308,8 @@ void sl_offer_out(struct sl_sock *s, int fd)
 		before = -1;
 	}
 	if (rc == 0) {
-		atomic_fetch_add(&br.out, 1);
 		sl_stat_reason(s, SL_WHY_OFFERED);
-	} else {
-		atomic_store(&s->offer, SL_OFFER_NONE);
-		s->offer_id = 0;
+	} else if (rc != -EALREADY) {
 		s->call_next = s->calls + 16;
 		sl_stat_reason(s, br.why ? br.why : SL_WHY_NO_BROKER);
 	}
@@ -320,7 +353,7 @@ bool sl_offer_withdraw(struct sl_sock *s)
 		sl_both_release(s, how);
 	if (was == SL_OFFER_OUT) {
 		if (s->offer_gen == br.gen) {
-			atomic_fetch_sub(&br.out, 1);
+			answered();
 			send_note(SL_MSG_WITHDRAW, s->offer_id, 0, 0);
 		}
 	} else if (was == SL_OFFER_PAIRED) {
@@ -366,10 +399,38 @@ static void refused(struct sl_sock *s, uint32_t why)
 {
 	uint32_t again = ask_again(why);
 
-	atomic_fetch_sub(&br.out, 1);
 	s->call_next = s->calls + again;
-	atomic_store(&s->offer, again ? SL_OFFER_NONE : SL_OFFER_NEVER);
+	if (!change(s, SL_OFFER_OUT, again ? SL_OFFER_NONE : SL_OFFER_NEVER))
+		return; /* taken back meanwhile */
+	answered();
 	sl_stat_reason(s, why < SL_WHY_COUNT ? why : SL_WHY_PEER_REFUSED);
+}
+
+static void gone(uint64_t pair, uint32_t side)
+{
+	struct sl_msg m = {.type = SL_MSG_GONE, .pair = pair, .side = side};
+
+	(void)post(&m);
+}
+
+/* Return: true: it is to be attached; false: it was taken back meanwhile. */
+static bool paired(struct sl_sock *s, const struct sl_msg *m, int fds[SL_MSG_FDS])
+{
+	unsigned i;
+
+	s->pair = m->pair;
+	s->pair_side = m->side;
+	for (i = 0; i < 2; i++)
+		s->pair_fd[i] = fds[i];
+	if (!change(s, SL_OFFER_OUT, SL_OFFER_PAIRED)) {
+		s->pair_fd[0] = s->pair_fd[1] = -1; /* nobody looks at them before that */
+		gone(m->pair, m->side);
+		return false;
+	}
+	fds[0] = fds[1] = -1;
+	answered();
+	sl_stat_reason(s, SL_WHY_PAIRED);
+	return true;
 }
 
 /* Return true when the socket is to be attached. Lock held. */
@@ -382,15 +443,7 @@ static bool answer(struct sl_sock *s, const struct sl_msg *m, int fds[SL_MSG_FDS
 		(void)post(&proof);
 		return false;
 	case SL_MSG_PAIRED:
-		atomic_fetch_sub(&br.out, 1);
-		s->pair = m->pair;
-		s->pair_side = m->side;
-		s->pair_fd[0] = fds[0];
-		s->pair_fd[1] = fds[1];
-		fds[0] = fds[1] = -1;
-		sl_stat_reason(s, SL_WHY_PAIRED);
-		atomic_store(&s->offer, SL_OFFER_PAIRED);
-		return true;
+		return paired(s, m, fds);
 	case SL_MSG_REFUSED:
 		refused(s, m->arg);
 		return false;
@@ -445,14 +498,6 @@ static void ask_for_bell(void)
 		atomic_fetch_add(&br.out, 1);
 }
 
-static void answered(void)
-{
-	uint32_t n = atomic_load(&br.out);
-
-	while (n && !atomic_compare_exchange_weak(&br.out, &n, n - 1))
-		;
-}
-
 /* One message. Return: 1 handled, *s to be attached if not NULL; 0 no more. Lock held. */
 static int pump_one(struct sl_sock **attach)
 {
@@ -490,10 +535,7 @@ static int pump_one(struct sl_sock **attach)
 			else
 				sl_sock_put(s);
 		} else if (m.type == SL_MSG_PAIRED) {
-			struct sl_msg gone = {
-				.type = SL_MSG_GONE, .pair = m.pair, .side = m.side};
-
-			(void)post(&gone);
+			gone(m.pair, m.side);
 		}
 	}
 	for (i = 0; i < SL_MSG_FDS; i++)
