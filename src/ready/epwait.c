@@ -89,14 +89,14 @@ static int scan_hot(struct sl_ep *ep, struct epoll_event *ev, int max)
 			it->idle = 0;
 			ep->last = s;
 		} else if (s && ++it->idle > IDLE_MAX && ep->nhot > MANY) {
-			bool uncertain = sl_sock_arm(s, it->fd, it->want.events, false, -1);
+			unsigned armed = sl_sock_arm(s, it->fd, it->want.events, false, -1);
 
 			got = report(it, s);
 			if (got) {
 				ev[n].events = got;
 				ev[n++].data = it->want.data;
 				it->idle = 0;
-			} else if (!uncertain) {
+			} else if (!(armed & SL_ARM_UNCERTAIN)) {
 				sl_item_cool(it);
 			}
 		}
@@ -267,7 +267,8 @@ static bool arm_all(struct sl_ep *ep, int bell, uint32_t belled)
 		if (!(s = it->sock) || !atomic_load(&it->promoted) || it->disabled)
 			continue;
 		it->with_bell = belled;
-		uncertain |= sl_sock_arm(s, it->fd, it->want.events, false, belled ? bell : -1);
+		uncertain |= sl_sock_arm(s, it->fd, it->want.events, false, belled ? bell : -1) &
+			     SL_ARM_UNCERTAIN;
 		belled -= belled != 0;
 	}
 	return uncertain;

@@ -186,12 +186,13 @@ static bool spin(struct pollset *p, struct sl_spinning *sp, bool again)
 
 /*
  * Another thread may attach one while we sleep on it: it has to know that a bell is ours (natives).
- * Return: false: one was attached by now, gather anew.
+ * Return: false: one was attached or detached by now, gather anew.
  */
 static bool arm(struct pollset *p, bool *uncertain)
 {
 	struct sl_sock *s;
 	bool same = true;
+	unsigned armed;
 	nfds_t i;
 
 	sl_sect_enter();
@@ -200,8 +201,15 @@ static bool arm(struct pollset *p, bool *uncertain)
 	for (i = 0; i < p->n; i++) {
 		p->natives[i] = NULL;
 		if (p->socks[i]) {
-			*uncertain |= sl_sock_arm(p->socks[i], p->fds[i].fd,
-						  (uint16_t)p->fds[i].events, true, p->bell);
+			armed = sl_sock_arm(p->socks[i], p->fds[i].fd,
+					    (uint16_t)p->fds[i].events, true, p->bell);
+			*uncertain |= armed & SL_ARM_UNCERTAIN;
+			if (sl_unlikely(armed & SL_ARM_GONE)) {
+				/* Not counted as its sleeper: disarm() must not take another's count. */
+				sl_sock_put(p->socks[i]);
+				p->socks[i] = NULL;
+				same = false;
+			}
 		} else if (p->fds[i].fd >= 0 && (s = sl_sock_get(p->fds[i].fd))) {
 			if (sl_sock_native_sleep(s)) {
 				p->natives[i] = s;

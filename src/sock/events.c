@@ -40,6 +40,7 @@ static uint32_t in_events(struct sl_sock *s, int fd, uint32_t want)
 		sl_rx_release(s, how);
 		return (uint32_t)sl_sys_poll_now(fd, POLLIN | POLLRDHUP);
 	}
+	sd = s->side; /* before, another thread may have been attaching or detaching it */
 	n = sl_rx_avail(&s->link, fd, sl_lowat(s));
 	if (n < 0 || n >= (ssize_t)sl_lowat(s))
 		ev |= IN_BITS;
@@ -64,12 +65,13 @@ static uint32_t in_events(struct sl_sock *s, int fd, uint32_t want)
 
 static uint32_t out_events(struct sl_sock *s, int fd)
 {
-	struct sl_side_shm *sd = s->side;
+	struct sl_side_shm *sd;
 	uint32_t ev = 0;
 	int how = sl_tx_take(s);
 
 	if (!how)
 		return 0;
+	sd = s->side;
 	if (sd->tx.state == SL_TX_BACK)
 		ev = 0; /* the kernel's queue is full of what was given back */
 	else if (sd->tx.fin || sd->err)
@@ -164,12 +166,13 @@ void sl_sock_kernel_event(struct sl_sock *s, int fd, uint32_t events)
 
 uint64_t sl_sock_edge(struct sl_sock *s)
 {
-	struct sl_side_shm *sd = s->side;
+	struct sl_side_shm *sd;
 	uint64_t edge;
 	int how = sl_rx_take(s);
 
 	if (!how)
 		return 0;
+	sd = s->side;
 	if (sl_sock_attached(s) && sl_rx_memory(&s->link)) {
 		(void)sl_ring_scan(&s->link.in, &sd->rx.ring);
 		sl_rx_set_hint(&s->link);
@@ -179,38 +182,40 @@ uint64_t sl_sock_edge(struct sl_sock *s)
 	return edge;
 }
 
-bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int slot)
+unsigned sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int slot)
 {
 	uint32_t bell = sl_bell_number(slot, s);
 	bool ring = false, uncertain = false;
 	int how = sl_rx_take(s);
 
 	if (!how)
-		return false;
-	if (sl_sock_attached(s)) {
-		(void)sl_rx_arm(&s->link, bell, &ring);
-		if (drain) {
-			(void)sl_rx_hush(&s->link, fd, sl_may_drain(s));
-			sl_sleeper_on(s);
-			s->stat->rx.sleeps++;
-		}
+		return 0;
+	if (!sl_sock_attached(s)) {
+		sl_rx_release(s, how);
+		return SL_ARM_GONE;
+	}
+	(void)sl_rx_arm(&s->link, bell, &ring);
+	if (drain) {
+		(void)sl_rx_hush(&s->link, fd, sl_may_drain(s));
+		sl_sleeper_on(s);
+		s->stat->rx.sleeps++;
 	}
 	sl_rx_release(s, how);
 	if (ring)
 		sl_sock_ring(s, fd);
 	uncertain = s->side->tx.state == SL_TX_BACK; /* nobody wakes us to send the rest */
 	if (!(want & OUT_BITS))
-		return uncertain;
+		return uncertain ? SL_ARM_UNCERTAIN : 0;
 	how = sl_tx_take(s);
 	if (!how)
-		return uncertain;
+		return uncertain ? SL_ARM_UNCERTAIN : 0;
 	if (sl_sock_attached(s) && s->side->tx.state == SL_TX_MEM &&
 	    !sl_tx_roomy(&s->link))
 		uncertain = !sl_ring_want(&s->link.out, &s->side->tx.ring,
 					  sl_ring_worth(&s->link.out, &s->side->tx.ring)) &&
 			    (s->side->rx.state == SL_RX_TCP || (drain && sl_others_may_leave(s)));
 	sl_tx_release(s, how);
-	return uncertain;
+	return uncertain ? SL_ARM_UNCERTAIN : 0;
 }
 
 void sl_sock_disarm(struct sl_sock *s)

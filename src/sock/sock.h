@@ -266,11 +266,13 @@ uint64_t sl_sock_edge(struct sl_sock *s);
  * Afterwards look again (sl_sock_events) and, if that shows nothing, sleep for POLLIN | POLLRDHUP (and POLLOUT
  * where sl_sock_kernel_out() says so).
  *
- * Return: false; true when news of room may not get through: sleep no longer than SL_UNCERTAIN_MS. Bytes from before
+ * Return: SL_ARM_UNCERTAIN when news of room may not get through: sleep no longer than SL_UNCERTAIN_MS. Bytes from before
  * the switch may lie unread in the kernel's queue and fill the window, so that no bell fits; or somebody else of this
- * end may leave the lane.
+ * end may leave the lane. SL_ARM_GONE: another thread has detached it, nothing was done, nothing is to be taken back.
  */
-bool sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int slot);
+#define SL_ARM_UNCERTAIN 1u
+#define SL_ARM_GONE	 2u
+unsigned sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int slot);
 
 #define SL_UNCERTAIN_MS 10
 

@@ -92,6 +92,10 @@ bool sl_look_kernel(struct sl_sock *s, int fd)
 	how = sl_rx_take(s);
 	if (!how)
 		return false;
+	if (!sl_sock_attached(s)) { /* any more: the link is another's, or nobody's */
+		sl_rx_release(s, how);
+		return false;
+	}
 	/* One call says whether there is an end or an error. Bells may lie there until they are
 	 * many. */
 	if (sl_rx_bells(&s->link) >= BELLS_MANY ||
@@ -338,6 +342,10 @@ int sl_wait_in(struct sl_sock *s, int fd, bool part)
 	how = sl_rx_take(s);
 	if (!how)
 		return -EAGAIN;
+	if (!sl_sock_attached(s)) { /* any more: the caller finds out */
+		sl_rx_release(s, how);
+		return 0;
+	}
 	rc = sl_rx_arm(&s->link, number, &ring);
 	busy = rc == 0 && quiet_kernel(s, fd, true, &kicked);
 	ready = rc < 0 || in_ready(s, fd);
@@ -381,7 +389,8 @@ static bool out_ready(struct sl_sock *s)
 	how = sl_tx_take(s);
 	if (!how)
 		return true;
-	ready = sd->tx.state != SL_TX_MEM || sd->tx.fin ||
+	sd = s->side; /* another thread may have detached it */
+	ready = !sl_sock_attached(s) || sd->tx.state != SL_TX_MEM || sd->tx.fin ||
 		sl_ring_room(&s->link.out, &sd->tx.ring, true) >= 64 ||
 		sl_ring_closed(&s->link.out, &sd->tx.ring);
 	sl_tx_release(s, how);
@@ -454,13 +463,14 @@ static int wait_kernel_out(struct asleep *z, int fd, uint64_t *until)
 /* C1 comes last, after the drain: a bell that answers our WANT must not be drained by us. */
 static bool want_room(struct sl_sock *s, size_t need)
 {
-	struct sl_tx_side *tx = &s->side->tx;
 	int how = sl_tx_take(s);
+	struct sl_tx_side *tx;
 	bool ready;
 
 	if (!how)
 		return true;
-	ready = tx->state != SL_TX_MEM || tx->fin ||
+	tx = &s->side->tx;
+	ready = !sl_sock_attached(s) || tx->state != SL_TX_MEM || tx->fin ||
 		sl_ring_want(&s->link.out, &tx->ring,
 			     sl_min_size(need < 64 ? 64 : need,
 					 sl_ring_worth(&s->link.out, &tx->ring)));
@@ -513,8 +523,9 @@ int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until, bool pa
 	how = sl_rx_take(s);
 	if (!how)
 		return -EAGAIN;
-	busy = quiet_kernel(s, fd, false, &kicked);
-	ready = s->side->kfin || s->side->err;
+	ready = !sl_sock_attached(s);
+	busy = !ready && quiet_kernel(s, fd, false, &kicked);
+	ready = ready || s->side->kfin || s->side->err;
 	if (!ready)
 		sl_sleeper_on(s);
 	z.sleeper = !ready;
