@@ -286,9 +286,10 @@ ssize_t sl_native_send(struct sl_sock *s, int fd, const struct msghdr *m, int fl
 		return -ERESTART;
 	}
 	n = native_call(&c, fd, (struct msghdr *)(uintptr_t)m, flags);
+	/* First: when the call is over it may be attached, which looks at this. */
+	s->native_full = n == -EAGAIN || (n > 0 && (size_t)n < sl_iov_total(m));
 	native_end(s, true, n);
 	sl_sect_leave();
-	s->native_full = n == -EAGAIN || (n > 0 && (size_t)n < sl_iov_total(m));
 	return n;
 }
 
@@ -314,9 +315,9 @@ ssize_t sl_native_move(struct sl_sock *s, const struct sl_move *v, bool tx)
 	n = sl_keep_errno(real_move(v), saved);
 	sl_sect_resume(&c.pause);
 	pthread_cleanup_pop(0);
-	native_end(s, tx, n);
-	sl_sect_leave();
 	if (tx && v->file)
 		s->native_full = n == -EAGAIN || (n > 0 && (size_t)n < v->len);
+	native_end(s, tx, n);
+	sl_sect_leave();
 	return n;
 }
