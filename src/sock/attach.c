@@ -230,10 +230,13 @@ static int attach_locked(struct sl_sock *s, int fd)
 	sl_link_init(&s->link, &seg, side, s->stat);
 	s->link.bell.gen = s->offer_gen;
 	s->link.bell.pair = s->pair;
-	refused = sl_sock_hooks.attaching ? -sl_sock_hooks.attaching(s) : 0;
-	if (refused > 0)
-		goto retire;
+	/* First: the hook may wake threads, and what these learn of the connection's end is to be kept. */
 	s->side = side;
+	refused = sl_sock_hooks.attaching ? -sl_sock_hooks.attaching(s) : 0;
+	if (refused > 0) {
+		s->side = old;
+		goto retire;
+	}
 	sl_side_file_drop(s);
 	if (old != &s->own)
 		sl_map_retire(old, SL_SIDE_LEN);
