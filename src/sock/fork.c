@@ -260,7 +260,7 @@ static void release_all(bool child, bool failed)
 		s->side_new = false;
 		if (child) {
 			s->rx_inflight = s->tx_inflight = 0;
-			s->sleepers = s->waiters = 0;
+			s->sleepers = s->waiters = s->native_sleepers = 0;
 			if (s->side->shared)
 				sl_side_join(s->side);
 			sl_lock_reset(&s->tx_lock);
