@@ -184,7 +184,8 @@ void sl_item_drop(struct sl_item *it)
 {
 	struct sl_ep *ep = it->ep;
 
-	if ((it->hot || atomic_load(&it->promoted)) && sl_lock(&ep->lock) == 0) {
+	/* One that was demoted may still be among those that the instance's bell stands for. */
+	if ((it->hot || it->belled || atomic_load(&it->promoted)) && sl_lock(&ep->lock) == 0) {
 		sl_item_cool(it);
 		sl_unlock(&ep->lock);
 	}
