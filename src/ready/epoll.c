@@ -165,11 +165,9 @@ static int promote_item(struct sl_item *it, struct sl_sock *s)
 	return rc == -ENOENT || rc == -EBADF ? 0 : -SL_WHY_EPOLL_EXCLUSIVE;
 }
 
-static void demote_item(struct sl_item *it)
+/* What the kernel has to know of one that is not promoted any more. */
+static void set_native(struct sl_item *it)
 {
-	if (!atomic_exchange(&it->promoted, false))
-		return;
-	atomic_fetch_sub(&it->ep->promoted, 1);
 	if (it->dormant)
 		(void)raw_ctl(it->ep, EPOLL_CTL_DEL, it->fd, NULL);
 	else
@@ -177,33 +175,12 @@ static void demote_item(struct sl_item *it)
 				 it->disabled ? EPOLLONESHOT : it->want.events);
 }
 
-static int add_tracked(struct sl_ep *ep, struct sl_sock *s, int fd, struct epoll_event *ev,
-		       bool refused)
+static void demote_item(struct sl_item *it)
 {
-	struct sl_item *it = sl_item_new(ep, fd, ev);
-	int how, rc;
-
-	if (!it)
-		return -ENOMEM;
-	/* With the locks of a socket held it is neither promoted nor demoted meanwhile. */
-	how = sl_lock(&s->rx_lock);
-	if (sl_unlikely(sl_sock_attached(s)) && !refused) {
-		rc = our_ctl(it, EPOLL_CTL_ADD);
-		if (rc == 0) {
-			sl_item_link(it, s);
-			atomic_store(&it->promoted, true);
-			atomic_fetch_add(&ep->promoted, 1);
-		}
-	} else {
-		rc = native_ctl(it, EPOLL_CTL_ADD, ev->events);
-	}
-	if (!how)
-		sl_unlock(&s->rx_lock);
-	if (rc < 0)
-		sl_item_drop(it);
-	else if (atomic_load(&it->promoted))
-		rc = report_anew(it, ev);
-	return rc;
+	if (!atomic_exchange(&it->promoted, false))
+		return;
+	atomic_fetch_sub(&it->ep->promoted, 1);
+	set_native(it);
 }
 
 /*
@@ -226,6 +203,35 @@ static int change_promoted(struct sl_item *it, int fd, const struct epoll_event 
 	if (!how)
 		sl_unlock(&s->rx_lock);
 	sl_sock_put(s);
+	return rc;
+}
+
+static int add_tracked(struct sl_ep *ep, struct sl_sock *s, int fd, struct epoll_event *ev,
+		       bool refused)
+{
+	struct sl_item *it = sl_item_new(ep, fd, ev);
+	int how, rc;
+
+	if (!it)
+		return -ENOMEM;
+	/* With the locks of a socket held it is neither promoted nor demoted meanwhile. */
+	how = sl_lock(&s->rx_lock);
+	if (sl_unlikely(sl_sock_attached(s)) && !refused) {
+		rc = our_ctl(it, EPOLL_CTL_ADD);
+		if (rc == 0) {
+			sl_item_join(it, s);
+			atomic_store(&it->promoted, true);
+			atomic_fetch_add(&ep->promoted, 1);
+		}
+	} else {
+		rc = native_ctl(it, EPOLL_CTL_ADD, ev->events);
+	}
+	if (!how)
+		sl_unlock(&s->rx_lock);
+	if (rc < 0)
+		sl_item_drop(it);
+	else if (atomic_load(&it->promoted))
+		rc = change_promoted(it, fd, ev);
 	return rc;
 }
 
@@ -404,10 +410,28 @@ SL_SHORT int sl_ready_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev
 	}
 }
 
+/* Another thread has demoted it meanwhile, and the kernel's registration was made ours once more: the program's again. */
+static void put_right(struct sl_item *it)
+{
+	struct sl_sock *s = sl_sock_get(it->fd);
+	int how;
+
+	if (!s)
+		return;
+	how = sl_lock(&s->rx_lock);
+	if (it->used && !atomic_load(&it->promoted))
+		set_native(it);
+	if (!how)
+		sl_unlock(&s->rx_lock);
+	sl_sock_put(s);
+}
+
 void sl_ep_kick(struct sl_ep *ep, struct sl_item *it)
 {
 	(void)ep;
 	(void)our_ctl(it, EPOLL_CTL_MOD);
+	if (sl_unlikely(!atomic_load(&it->promoted)))
+		put_right(it);
 }
 
 /* --- what sock/ tells us --- */

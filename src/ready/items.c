@@ -326,6 +326,14 @@ void sl_item_link(struct sl_item *it, struct sl_sock *s)
 	atomic_store(&s->items, it);
 }
 
+void sl_item_join(struct sl_item *it, struct sl_sock *s)
+{
+	if (sl_lock(&reg))
+		return;
+	sl_item_link(it, s);
+	sl_unlock(&reg);
+}
+
 void sl_item_unlink_all(struct sl_sock *s, void (*fn)(struct sl_item *))
 {
 	struct sl_item *it;

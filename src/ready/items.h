@@ -125,6 +125,7 @@ void sl_items_kick(struct sl_ep *ep);
 int sl_item_each(struct sl_sock *s, int (*fn)(struct sl_item *, struct sl_sock *));
 /** sl_item_link() / _unlink() / _unlink_all() - with its promoted socket; registry lock held */
 void sl_item_link(struct sl_item *it, struct sl_sock *s);
+void sl_item_join(struct sl_item *it, struct sl_sock *s); /* sl_item_link(), and takes that lock */
 void sl_item_unlink(struct sl_item *it);
 void sl_item_unlink_all(struct sl_sock *s, void (*fn)(struct sl_item *));
 
