@@ -40,6 +40,9 @@ uint32_t sl_bell_number(int slot, const struct sl_sock *s);
 /** sl_bell_silence() - it was rung: read it, as poll() would tell of it for ever */
 void sl_bell_silence(int slot);
 
+/** sl_bell_ring_own() - wake all threads of this process that sleep by one: they look again */
+void sl_bell_ring_own(void);
+
 /** sl_bell_ring() - ring another's bell. Return: false: it is not known here, ring bell 0. */
 bool sl_bell_ring(struct sl_link *l, uint32_t number);
 

@@ -236,7 +236,7 @@ int sl_sock_close(int fd)
 
 int sl_sock_shutdown(struct sl_sock *s, int fd, int how)
 {
-	bool ring = false, in = how == SHUT_RD || how == SHUT_RDWR;
+	bool ring = false, waits, in = how == SHUT_RD || how == SHUT_RDWR;
 	bool over = sl_sock_attached(s) && !s->side->masked && (sl_sys_poll_now(fd, 0) & POLLHUP);
 	int took, rc, saved = errno;
 
@@ -259,7 +259,10 @@ int sl_sock_shutdown(struct sl_sock *s, int fd, int how)
 				sl_sock_hooks.kick(s);
 		}
 		s->side->tx.fin = 1;
+		waits = s->waiters;
 		sl_both_release(s, took);
+		if (waits)
+			sl_bell_ring_own(); /* the kernel wakes nobody who only receives */
 		if (!sl_sock_attached(s))
 			sl_offer_withdraw(s);
 	}

@@ -484,7 +484,7 @@ static bool want_room(struct sl_sock *s, size_t need)
 
 static int sleep_out(struct asleep *z, int fd, bool busy, uint64_t *until)
 {
-	int timeout = send_time_left(fd, until), rc, ms = timeout;
+	int timeout = send_time_left(fd, until), rc, ms = timeout, slot;
 	struct sl_sock *s = z->s;
 
 	if (timeout == 0) {
@@ -500,7 +500,12 @@ static int sleep_out(struct asleep *z, int fd, bool busy, uint64_t *until)
 	 */
 	if (busy && (ms < 0 || ms > SL_UNCERTAIN_MS))
 		ms = SL_UNCERTAIN_MS;
-	rc = busy || timeout >= 0 ? sleep_edge(z, fd, ms, out_ready) : sleep_on(z, fd);
+	/* A thread that shuts our direction down rings all of this process's bells. */
+	slot = __libc_single_threaded ? -1 : sl_bell_mine();
+	if (busy || timeout >= 0)
+		rc = sleep_edge(z, fd, ms, out_ready);
+	else
+		rc = slot >= 0 ? sleep_by_bell(z, fd, slot) : sleep_on(z, fd);
 	return rc == -EAGAIN && (timeout < 0 || ms != timeout) ? 0 : rc;
 }
 
