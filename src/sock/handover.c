@@ -147,12 +147,16 @@ int sl_sock_relay(struct sl_sock *s)
 int sl_sock_pass(struct sl_sock *s, int fd)
 {
 	uint64_t wait_ns = WAIT_MS * 1000000ull;
+	int how;
 
 	/* First: from here on no other thread attaches it. */
 	sl_offer_withdraw(s);
 	if (sl_handover(s, fd, SL_WHY_PASSED, &wait_ns) == -EBUSY)
 		return sl_sock_relay(s);
+	how = sl_both_take(s); /* another thread may be detaching it */
 	s->side->foreign = 1;
+	if (how)
+		sl_both_release(s, how);
 	sl_stat_reason(s, SL_WHY_PASSED);
 	sl_detach_try(s, fd);
 	return -1;
@@ -174,6 +178,7 @@ void sl_sock_bypass(struct sl_sock *s, int fd, enum sl_reason why)
 {
 	uint64_t wait_ns = WAIT_MS * 1000000ull;
 
+	sl_offer_withdraw(s); /* first, as in sl_sock_pass() */
 	if (unread(s, fd))
 		(void)sl_handover(s, fd, why, &wait_ns);
 	sl_sock_refuse(s, fd, why);
@@ -189,6 +194,7 @@ void sl_sock_bypass_all(enum sl_reason why)
 		s = sl_sock_get(fd);
 		if (!s)
 			continue;
+		sl_offer_withdraw(s);
 		(void)sl_handover(s, fd, why, &wait_ns);
 		sl_sock_refuse(s, fd, why);
 		sl_let_go(s, fd);
