@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What another thread of the process may do between two looks at a socket: pick up the broker's answer and attach it,
+ * detach it, attach it anew, take its offer back. And what of one stay on the memory lane must not be left for the next.
+ * Where it can be, the other thread's step is made by hand, at the moment that hurts.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include "hidden.h"
+#include "items.h"
+#include "msg.h"
+#include "sys.h"
+#include "test_sock_util.h"
+
+#define LIMIT_S 20 /* who hangs is killed by SIGALRM */
+
+static const struct timespec now = {0}, soon = {.tv_nsec = 20000000}, patient = {.tv_sec = 2};
+static char buf[1 << 20];
+
+/* Both ends go back to TCP, and give the segment up. */
+static void leave_and_detach(struct sock_pair *p)
+{
+	unsigned i;
+	int how;
+
+	for (i = 0; i < 2; i++) {
+		how = sl_both_take(p->s[i]);
+		assert_int_equal(sl_leave_locked(p->s[i], p->fd[i], SL_WHY_DEMOTED), 0);
+		sl_both_release(p->s[i], how);
+	}
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(sock_send(p, i, buf, 5, 0), 5);
+		assert_int_equal(sock_recv(p, 1 - i, buf, 5, MSG_WAITALL), 5);
+	}
+	for (i = 0; i < 2; i++)
+		(void)sock_recv(p, i, buf, 5, MSG_DONTWAIT);
+	assert_false(sl_sock_attached(p->s[0]) || sl_sock_attached(p->s[1]));
+}
+
+static void attach_both(struct sock_pair *p)
+{
+	unsigned i;
+
+	sock_offer_answered(p, SL_RING_LEN_MIN);
+	for (i = 0; i < 2; i++)
+		sl_attach_try(p->s[i], p->fd[i]);
+	assert_true(sl_sock_attached(p->s[0]) && sl_sock_attached(p->s[1]));
+}
+
+/* --- offers --- */
+
+/* A thread that is about to offer, while another has just decided that it is never to be promoted, or attached it. */
+static void test_offer_too_late(void **state)
+{
+	struct sock_pair p;
+
+	(void)state;
+	sock_open(&p);
+	(void)sl_offer_withdraw(p.s[0]);
+	sl_offer_out(p.s[0], p.fd[0]);
+	assert_int_equal(atomic_load(&p.s[0]->offer), SL_OFFER_NEVER);
+	sock_close(&p);
+
+	sock_open_promoted(&p, SL_RING_LEN_MIN);
+	sl_offer_out(p.s[0], p.fd[0]);
+	assert_int_equal(atomic_load(&p.s[0]->offer), SL_OFFER_TAKEN);
+	sock_close(&p);
+}
+
+struct answer {
+	struct sl_sock *s;
+	_Atomic unsigned round, over;
+	unsigned rounds;
+};
+
+static void *withdraws(void *arg)
+{
+	struct answer *a = arg;
+	unsigned i, spins;
+
+	for (i = 1; i <= a->rounds; i++) {
+		while (atomic_load(&a->round) != i)
+			;
+		for (spins = 0; spins < i % 400 * 8; spins++)
+			sl_cpu_relax();
+		(void)sl_offer_withdraw(a->s);
+		atomic_store(&a->over, i);
+	}
+	return NULL;
+}
+
+/* In the place of the broker. Return: its end of this process's connection to it. */
+static int be_broker(void)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	socklen_t len;
+	int l, c;
+
+	(void)snprintf(sl_env.broker, sizeof(sl_env.broker), "scilan-test-%d", (int)getpid());
+	(void)snprintf(sun.sun_path + 1, sizeof(sun.sun_path) - 1, "%s", sl_env.broker);
+	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(sl_env.broker));
+	l = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(l, (void *)&sun, len), 0);
+	assert_int_equal(listen(l, 1), 0);
+	sl_env.promote_calls = 4;
+	sl_offer_connect();
+	sl_env.promote_calls = SL_PROMOTE_OFF;
+	c = accept(l, NULL, NULL);
+	assert_true(c >= 0);
+	(void)close(l);
+	return c;
+}
+
+/* One thread picks up the broker's answer while another takes the offer back: it is not attached then. */
+static void test_answer_withdrawn(void **state)
+{
+	struct answer a = {.rounds = SANITIZED ? 4000 : 30000};
+	struct sl_msg m = {.pair = 1}, seen;
+	int broker, fds[2], got[SL_MSG_FDS];
+	unsigned i, undone = 0;
+	struct sock_pair p;
+	pthread_t other;
+
+	(void)state;
+	(void)alarm(2 * LIMIT_S);
+	sock_open(&p);
+	a.s = p.s[0];
+	a.s->tx_inflight = 1; /* not attached at once: the answer waits for a quiet moment */
+	broker = be_broker();
+	fds[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	fds[1] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	assert_int_equal(pthread_create(&other, NULL, withdraws, &a), 0);
+	for (i = 1; i <= a.rounds; i++) {
+		a.s->offer_id = m.id = (uint64_t)i << 32 | (a.s->index + 1);
+		a.s->offer_gen = sl_offer_generation();
+		atomic_store(&a.s->offer, SL_OFFER_OUT);
+		m.type = i % 2 ? SL_MSG_PAIRED : SL_MSG_REFUSED;
+		m.arg = SL_WHY_LIMIT_BROKER; /* ask again */
+		assert_int_equal(sl_msg_send(broker, &m, fds, i % 2 ? 2 : 0), 0);
+		atomic_store(&a.round, i);
+		sl_offer_pump();
+		while (atomic_load(&a.over) != i)
+			;
+		undone += atomic_load(&a.s->offer) != SL_OFFER_NEVER || a.s->pair_fd[0] >= 0;
+		while (sl_msg_recv(broker, &seen, got) > 0)
+			;
+	}
+	assert_int_equal(pthread_join(other, NULL), 0);
+	assert_int_equal(undone, 0);
+	a.s->tx_inflight = 0;
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	(void)close(broker);
+	sock_close(&p);
+	(void)alarm(0);
+}
+
+/* --- waiting for one socket --- */
+
+/* Detached between the look that found nothing and the wait: the segment is another connection's by now. */
+static void test_wait_detached(void **state)
+{
+	struct sock_pair p, q;
+	uint64_t until = 0, before;
+
+	(void)state;
+	(void)alarm(LIMIT_S);
+	sock_open_promoted(&p, SL_RING_LEN_MIN);
+	leave_and_detach(&p);
+	sock_open_promoted(&q, SL_RING_LEN_MIN); /* at the same addresses */
+	assert_int_equal(sock_send(&q, 0, buf, 10, 0), 10);
+	assert_int_equal(sock_recv(&q, 1, buf, 10, 0), 10);
+
+	sl_sect_enter();
+	assert_int_equal(sl_wait_in(p.s[0], p.fd[0], false), 0);
+	assert_int_equal(p.s[0]->side->rx.sleepers, 0);
+	assert_int_equal(sl_wait_out(p.s[0], p.fd[0], 100, &until, false), 0);
+	assert_int_equal(p.s[0]->side->rx.sleepers, 0);
+	sl_sect_leave();
+
+	/* A look at the kernel takes no bytes for bells, and leaves the other connection alone. */
+	assert_int_equal(sock_send(&p, 1, buf, 10, 0), 10);
+	assert_true(readable(p.fd[0]));
+	before = q.s[0]->side->rx.krcvd;
+	p.s[0]->kernel_look = 0;
+	(void)sl_look_kernel(p.s[0], p.fd[0]);
+	assert_int_equal(q.s[0]->side->rx.krcvd, before);
+	assert_int_equal(sock_recv(&p, 0, buf, 20, MSG_DONTWAIT), 10);
+	assert_int_equal(sock_send(&q, 1, buf, 10, 0), 10);
+	assert_int_equal(sock_recv(&q, 0, buf, 10, 0), 10);
+	sock_close(&q);
+	sock_close(&p);
+	(void)alarm(0);
+}
+
+/* A poller is counted as a sleeper of the stay in which it wakes up, or not at all. */
+static void test_arm_detached(void **state)
+{
+	struct sock_pair p;
+
+	(void)state;
+	sock_open_promoted(&p, SL_RING_LEN_MIN);
+	leave_and_detach(&p);
+	assert_int_equal(sl_sock_arm(p.s[0], p.fd[0], EPOLLIN, true, -1), SL_ARM_GONE);
+	assert_int_equal(p.s[0]->side->rx.sleepers, 0);
+	attach_both(&p);
+	assert_int_equal(sl_sock_arm(p.s[0], p.fd[0], EPOLLIN, true, -1), 0);
+	assert_int_equal(p.s[0]->side->rx.sleepers, 1);
+	sl_sock_disarm(p.s[0]);
+	assert_int_equal(p.s[0]->side->rx.sleepers, 0);
+	sock_close(&p);
+}
+
+struct blocked {
+	struct sock_pair p;
+	ssize_t sent;
+};
+
+static void *sends(void *arg)
+{
+	struct blocked *b = arg;
+
+	b->sent = sock_send(&b->p, 0, buf, sizeof(buf), MSG_NOSIGNAL);
+	return NULL;
+}
+
+/* Who waits for room is told when another thread shuts the sending direction down, as by TCP. */
+static void test_shutdown_wakes_sender(void **state)
+{
+	struct blocked b = {0};
+	pthread_t t;
+	unsigned i;
+
+	(void)state;
+	(void)alarm(LIMIT_S);
+	sock_open_promoted(&b.p, SL_RING_LEN_MIN);
+	for (i = 0; i < 2; i++) { /* both directions are on the memory lane */
+		assert_int_equal(sock_send(&b.p, i, buf, 10, 0), 10);
+		assert_int_equal(sock_recv(&b.p, 1 - i, buf, 10, 0), 10);
+	}
+	assert_int_equal(pthread_create(&t, NULL, sends, &b), 0);
+	while (!*(volatile uint32_t *)&b.p.s[0]->waiters)
+		(void)usleep(1000);
+	(void)usleep(20000); /* asleep: nothing tells of that */
+	assert_int_equal(sl_sock_shutdown(b.p.s[0], b.p.fd[0], SHUT_WR), 0);
+	assert_int_equal(pthread_join(t, NULL), 0);
+	assert_true(b.sent == -EPIPE || (b.sent > 0 && b.sent < (ssize_t)sizeof(buf)));
+	sock_close(&b.p);
+	(void)alarm(0);
+}
+
+/* --- instances --- */
+
+struct instance {
+	int ep;
+	struct sock_pair p;
+};
+
+static void instance_open(struct instance *in, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.u64 = 4711};
+
+	in->ep = epoll_create1(EPOLL_CLOEXEC);
+	sl_ready_epoll_created(in->ep);
+	assert_int_equal(sl_ready_epoll_ctl(in->ep, EPOLL_CTL_ADD, in->p.fd[1], &ev), 0);
+}
+
+static uint32_t epolled(struct instance *in, const struct timespec *t)
+{
+	struct epoll_event ev[4];
+	int n = sl_ready_epoll_wait(in->ep, ev, 4, t, NULL);
+
+	assert_in_range(n, 0, 1);
+	if (n)
+		assert_int_equal(ev[0].data.u64, 4711);
+	return n ? ev[0].events : 0;
+}
+
+static void instance_close(struct instance *in)
+{
+	sl_ready_close(in->ep);
+	(void)close(in->ep);
+}
+
+/* Another thread looked whether the registration is ours, and wakes the instance when it is the program's again. */
+static void test_kick_too_late(void **state)
+{
+	struct instance in;
+	struct sl_item *it;
+
+	(void)state;
+	sock_open_promoted(&in.p, SL_RING_LEN_MIN);
+	instance_open(&in, EPOLLIN | EPOLLET);
+	it = sl_item_find(sl_ep_of(in.ep), in.p.fd[1]);
+	leave_and_detach(&in.p);
+	sl_ep_kick(sl_ep_of(in.ep), it);
+	(void)epolled(&in, &now);
+	assert_int_equal(sock_send(&in.p, 0, buf, 5, 0), 5);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	assert_int_equal(sock_recv(&in.p, 1, buf, 5, 0), 5);
+	instance_close(&in);
+	sock_close(&in.p);
+}
+
+/* Armed with the instance's bell, demoted, and closed: no place in the instance is left to it. */
+static void test_belled_and_gone(void **state)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 4711};
+	struct instance in;
+	struct sl_ep *ep;
+	unsigned i;
+
+	(void)state;
+	(void)alarm(LIMIT_S);
+	in.ep = epoll_create1(EPOLL_CLOEXEC);
+	sl_ready_epoll_created(in.ep);
+	ep = sl_ep_of(in.ep);
+	for (i = 0; i < SL_BELLED_MAX + 4; i++) {
+		sock_open_promoted(&in.p, SL_RING_LEN_MIN);
+		assert_int_equal(sl_ready_epoll_ctl(in.ep, EPOLL_CTL_ADD, in.p.fd[1], &ev), 0);
+		assert_int_equal(sl_ready_epoll_ctl(in.ep, EPOLL_CTL_MOD, in.p.fd[1], &ev), 0);
+		assert_int_equal(epolled(&in, &soon), 0);
+		assert_int_equal(ep->nbelled, 1);
+		leave_and_detach(&in.p);
+		sl_sock_put(in.p.s[0]);
+		sl_sock_put(in.p.s[1]);
+		for (int k = 0; k < 2; k++) {
+			(void)sl_sock_close(in.p.fd[k]);
+			sl_ready_close(in.p.fd[k]);
+			(void)close(in.p.fd[k]);
+		}
+		assert_int_equal(ep->nbelled, 0);
+	}
+	instance_close(&in);
+	(void)alarm(0);
+}
+
+/* --- attached in a native call, or by another thread while it is awake --- */
+
+static struct sock_pair *answered;
+
+/* The kernel's queue is full; meanwhile another thread picks the answer up. */
+static ssize_t full_send(int fd, const void *data, size_t len, int flags)
+{
+	(void)fd, (void)data, (void)len, (void)flags;
+	sock_offer_answered(answered, SL_RING_LEN_MIN);
+	sl_attach_try(answered->s[0], answered->fd[0]);
+	errno = EAGAIN;
+	return -1;
+}
+
+/* A program that was told by the kernel that there is no room is told of room when the ring is there. */
+static void test_full_then_attached(void **state)
+{
+	ssize_t (*real)(int, const void *, size_t, int) = sl_real.send;
+	struct instance in;
+
+	(void)state;
+	sock_open(&in.p);
+	instance_open(&in, EPOLLOUT | EPOLLET);
+	assert_int_equal(epolled(&in, &patient), EPOLLOUT);
+	assert_int_equal(epolled(&in, &now), 0);
+	answered = &in.p;
+	sl_real.send = full_send;
+	assert_int_equal(sock_send(&in.p, 1, buf, 10, MSG_DONTWAIT), -EAGAIN);
+	sl_real.send = real;
+	assert_true(sl_sock_attached(in.p.s[1]));
+	assert_int_equal(epolled(&in, &patient), EPOLLOUT);
+	instance_close(&in);
+	sock_close(&in.p);
+}
+
+static int (*real_attaching)(struct sl_sock *);
+
+/* A thread that slept in an instance wakes as the registration becomes ours, and the kernel has told it of an end. */
+static int attaching_and_ended(struct sl_sock *s)
+{
+	int rc = real_attaching(s);
+
+	sl_sock_kernel_event(s, s->fd, EPOLLRDHUP);
+	return rc;
+}
+
+static void test_end_while_attaching(void **state)
+{
+	struct sock_pair p;
+
+	(void)state;
+	sock_open(&p);
+	sock_offer_answered(&p, SL_RING_LEN_MIN);
+	real_attaching = sl_sock_hooks.attaching;
+	sl_sock_hooks.attaching = attaching_and_ended;
+	sl_attach_try(p.s[0], p.fd[0]);
+	sl_sock_hooks.attaching = real_attaching;
+	assert_true(sl_sock_attached(p.s[0]));
+	assert_int_equal(p.s[0]->side->kfin, 1);
+	sock_close(&p);
+}
+
+/* --- fork --- */
+
+/* A thread of the parent sleeps on it in the kernel: the child has no such thread. */
+static void test_fork_while_asleep(void **state)
+{
+	struct sock_pair p;
+	int status = -1;
+	pid_t pid;
+
+	(void)state;
+	sock_open(&p);
+	assert_true(sl_sock_native_sleep(p.s[0]));
+	sl_sock_fork_prepare();
+	pid = fork();
+	if (pid == 0) {
+		sl_sock_fork_child();
+		_exit(p.s[0]->native_sleepers == 0 ? 0 : 1);
+	}
+	sl_sock_fork_parent(pid < 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(p.s[0]->native_sleepers, 1);
+	assert_false(sl_sock_native_awake(p.s[0]));
+	sock_close(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_offer_too_late),
+		cmocka_unit_test(test_wait_detached),
+		cmocka_unit_test(test_arm_detached),
+		cmocka_unit_test(test_shutdown_wakes_sender),
+		cmocka_unit_test(test_kick_too_late),
+		cmocka_unit_test(test_belled_and_gone),
+		cmocka_unit_test(test_full_then_attached),
+		cmocka_unit_test(test_end_while_attaching),
+		cmocka_unit_test(test_answer_withdrawn),
+		cmocka_unit_test(test_fork_while_asleep),
+	};
+
+	sock_setup();
+	(void)strcpy(sl_env.broker, "scilan-test-nobody");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
