@@ -260,7 +260,7 @@ static int ctl_add(struct sl_ep *ep, int fd, struct epoll_event *ev)
 	if (s) {
 		why = refusal(ep, ev);
 		if (sl_unlikely(why))
-			sl_sock_refuse(s, fd, why);
+			sl_sock_bypass(s, fd, why); /* what is unread the kernel has to tell of */
 		it = sl_item_find(ep, fd);
 		rc = it && it->dormant ? add_again(ep, it, ev) : 1;
 		if (rc == 1)
@@ -393,7 +393,7 @@ SL_SHORT int sl_ready_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev
 		struct sl_sock *s = ev && op == EPOLL_CTL_ADD ? sl_sock_get(fd) : NULL;
 
 		if (s) {
-			sl_sock_refuse(s, fd, SL_WHY_EPOLL_SHARED);
+			sl_sock_bypass(s, fd, SL_WHY_EPOLL_SHARED);
 			sl_sock_put(s);
 		}
 		return (int)sl_sys6(SYS_epoll_ctl, epfd, op, fd, (long)ev, 0, 0);

@@ -248,6 +248,7 @@ void sl_items_each_fd(int fd, void (*fn)(struct sl_item *))
 
 void sl_items_refuse(struct sl_ep *ep, enum sl_reason why)
 {
+	uint64_t wait_ns = SL_BYPASS_NS;
 	struct sl_item *it;
 	struct sl_sock *s;
 	uint32_t i;
@@ -261,7 +262,7 @@ void sl_items_refuse(struct sl_ep *ep, enum sl_reason why)
 			(void)sl_sys6(SYS_epoll_ctl, ep->epfd, EPOLL_CTL_DEL, it->fd, 0, 0, 0);
 			sl_item_drop(it);
 		} else {
-			sl_sock_refuse(s, s->fd, why);
+			sl_sock_bypass_within(s, s->fd, why, &wait_ns);
 		}
 	}
 }

@@ -15,6 +15,7 @@
  * before the switch lie unread in the kernel's queue, with bells behind them.
  */
 #include <fcntl.h>
+#include "bell.h"
 #include "clock.h"
 #include "internal.h"
 #include "log.h"
@@ -94,6 +95,7 @@ static int wait_answer(struct sl_sock *s, int fd, bool given, uint64_t *wait_ns)
 static int leave(struct sl_sock *s, int fd, enum sl_reason why)
 {
 	int how = sl_both_take(s), rc = 0, ms;
+	bool waits = false;
 
 	if (!how)
 		return -EDEADLK;
@@ -105,8 +107,11 @@ static int leave(struct sl_sock *s, int fd, enum sl_reason why)
 		sl_stat_reason(s, why);
 		if (sl_sock_hooks.kick)
 			sl_sock_hooks.kick(s);
+		waits = s->waiters;
 	}
 	sl_both_release(s, how);
+	if (waits)
+		sl_bell_ring_own(); /* they go on by TCP, whether the peer has answered or not */
 	return rc;
 }
 
@@ -162,31 +167,38 @@ int sl_sock_pass(struct sl_sock *s, int fd)
 	return -1;
 }
 
-static bool unread(struct sl_sock *s, int fd)
+/* Bytes are unread in memory, or a thread waits for room: sl_sock_refuse() would leave them there, and not leave. */
+static bool in_use(struct sl_sock *s, int fd)
 {
-	int how = sl_rx_take(s);
+	int how = sl_both_take(s);
 	bool found;
 
 	if (!how)
 		return false;
-	found = sl_sock_attached(s) && sl_rx_avail(&s->link, fd, 1) > 0 && sl_rx_memory(&s->link);
-	sl_rx_release(s, how);
+	found = sl_sock_attached(s) &&
+		((sl_rx_avail(&s->link, fd, 1) > 0 && sl_rx_memory(&s->link)) || s->side->tx.waiters);
+	sl_both_release(s, how);
 	return found;
+}
+
+void sl_sock_bypass_within(struct sl_sock *s, int fd, enum sl_reason why, uint64_t *wait_ns)
+{
+	sl_offer_withdraw(s); /* first, as in sl_sock_pass() */
+	if (in_use(s, fd))
+		(void)sl_handover(s, fd, why, wait_ns);
+	sl_sock_refuse(s, fd, why);
 }
 
 void sl_sock_bypass(struct sl_sock *s, int fd, enum sl_reason why)
 {
-	uint64_t wait_ns = WAIT_MS * 1000000ull;
+	uint64_t wait_ns = SL_BYPASS_NS;
 
-	sl_offer_withdraw(s); /* first, as in sl_sock_pass() */
-	if (unread(s, fd))
-		(void)sl_handover(s, fd, why, &wait_ns);
-	sl_sock_refuse(s, fd, why);
+	sl_sock_bypass_within(s, fd, why, &wait_ns);
 }
 
 void sl_sock_bypass_all(enum sl_reason why)
 {
-	uint64_t wait_ns = WAIT_MS * 1000000ull;
+	uint64_t wait_ns = SL_BYPASS_NS;
 	struct sl_sock *s;
 	int fd;
 

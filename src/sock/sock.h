@@ -224,10 +224,14 @@ void sl_sock_setfl(struct sl_sock *s, int fd, int flags);
 void sl_sock_refuse(struct sl_sock *s, int fd, enum sl_reason why);
 
 /**
- * sl_sock_bypass() - the same where the program is about to use it past us (stdio, io_uring): what is unread in
- * memory comes by TCP
+ * sl_sock_bypass() - the same where the program is about to use it past us (stdio, io_uring), or the kernel alone is
+ * to tell of it (an instance that shows nothing else): what is unread in memory comes by TCP
  */
 void sl_sock_bypass(struct sl_sock *s, int fd, enum sl_reason why);
+
+/** sl_sock_bypass_within() - the same for one of many: what may still be spent on waiting for peers is in @wait_ns */
+#define SL_BYPASS_NS 2000000000ull
+void sl_sock_bypass_within(struct sl_sock *s, int fd, enum sl_reason why, uint64_t *wait_ns);
 
 /**
  * sl_sock_bypass_all() - the same for all of this process, also where nothing is unread: when it returns no bells come

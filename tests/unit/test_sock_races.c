@@ -399,6 +399,96 @@ static void test_end_while_attaching(void **state)
 	sock_close(&p);
 }
 
+/* --- kept on TCP with bytes unread in the ring --- */
+
+static void *answers(void *arg)
+{
+	char byte;
+
+	must(sock_recv(arg, 1, &byte, 1, 0) == 1);
+	return NULL;
+}
+
+/*
+ * An instance that shows what the kernel knows alone, and bytes in the ring that the kernel does not know of: the peer,
+ * which waits for an answer, sends them again.
+ */
+static void unread_in(uint32_t flags, bool nested)
+{
+	struct epoll_event ev = {.events = EPOLLIN | flags, .data.u64 = 4711};
+	struct instance in;
+	struct pollfd f;
+	pthread_t peer;
+	unsigned i;
+
+	(void)alarm(LIMIT_S);
+	sock_open_promoted(&in.p, SL_RING_LEN_MIN);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(sock_send(&in.p, i, buf, 10, 0), 10);
+		assert_int_equal(sock_recv(&in.p, 1 - i, buf, 10, 0), 10);
+	}
+	assert_int_equal(sock_send(&in.p, 1, buf, 10, 0), 10);
+	assert_int_equal(pthread_create(&peer, NULL, answers, &in.p), 0);
+	in.ep = epoll_create1(EPOLL_CLOEXEC);
+	sl_ready_epoll_created(in.ep);
+	assert_int_equal(sl_ready_epoll_ctl(in.ep, EPOLL_CTL_ADD, in.p.fd[0], &ev), 0);
+	f = (struct pollfd){.fd = in.ep, .events = POLLIN};
+	for (i = 10; i; i -= 5) { /* as long as there is something, it says so */
+		if (nested)
+			assert_int_equal(sl_ready_poll(&f, 1, &patient, NULL), 1);
+		assert_int_equal(epolled(&in, &patient), EPOLLIN);
+		assert_int_equal(sock_recv(&in.p, 0, buf, 5, 0), 5);
+	}
+	if (nested)
+		assert_int_equal(sl_ready_poll(&f, 1, &soon, NULL), 0);
+	assert_int_equal(epolled(&in, &soon), 0);
+	assert_int_equal(sock_send(&in.p, 0, buf, 1, 0), 1);
+	assert_int_equal(pthread_join(peer, NULL), 0);
+	instance_close(&in);
+	sock_close(&in.p);
+	(void)alarm(0);
+}
+
+static void test_refused_unread(void **state)
+{
+	(void)state;
+	unread_in(EPOLLEXCLUSIVE, false);
+	unread_in(0, true);
+}
+
+/* The same while another thread waits for room. */
+static void test_refused_while_sending(void **state)
+{
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = 4711};
+	struct blocked b = {0};
+	struct instance in;
+	pthread_t sender;
+	unsigned i;
+
+	(void)state;
+	(void)alarm(LIMIT_S);
+	sock_open_promoted(&b.p, SL_RING_LEN_MIN);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(sock_send(&b.p, i, buf, 10, 0), 10);
+		assert_int_equal(sock_recv(&b.p, 1 - i, buf, 10, 0), 10);
+	}
+	assert_int_equal(pthread_create(&sender, NULL, sends, &b), 0);
+	while (!*(volatile uint32_t *)&b.p.s[0]->waiters)
+		(void)usleep(1000);
+	in.p = b.p;
+	in.ep = epoll_create1(EPOLL_CLOEXEC);
+	sl_ready_epoll_created(in.ep);
+	assert_int_equal(sl_ready_epoll_ctl(in.ep, EPOLL_CTL_ADD, in.p.fd[0], &ev), 0);
+	assert_int_equal(sock_send(&b.p, 1, buf, 10, 0), 10);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	assert_int_equal(sock_recv(&b.p, 0, buf, 10, 0), 10);
+	assert_int_equal(sock_recv(&b.p, 1, buf, sizeof(buf), MSG_WAITALL), sizeof(buf));
+	assert_int_equal(pthread_join(sender, NULL), 0);
+	instance_close(&in);
+	sock_close(&b.p);
+	(void)alarm(0);
+}
+
 /* --- fork --- */
 
 /* A thread of the parent sleeps on it in the kernel: the child has no such thread. */
@@ -438,6 +528,8 @@ int main(void)
 		cmocka_unit_test(test_end_while_attaching),
 		cmocka_unit_test(test_answer_withdrawn),
 		cmocka_unit_test(test_fork_while_asleep),
+		cmocka_unit_test(test_refused_unread),
+		cmocka_unit_test(test_refused_while_sending),
 	};
 
 	sock_setup();
