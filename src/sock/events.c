@@ -150,18 +150,17 @@ void sl_sock_error(struct sl_sock *s, int err)
 
 void sl_sock_kernel_event(struct sl_sock *s, int fd, uint32_t events)
 {
-	struct sl_side_shm *sd = s->side;
 	socklen_t len = sizeof(int);
 	int err = 0;
 
 	if (events & (EPOLLRDHUP | EPOLLHUP))
-		sd->kfin = 1;
+		s->side->kfin = 1;
 	if (!(events & (EPOLLERR | EPOLLHUP)))
 		return;
 	if ((events & EPOLLERR) &&
 	    sl_sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err)
 		sl_sock_error(s, err);
-	sd->dead = 1;
+	s->side->dead = 1;
 }
 
 uint64_t sl_sock_edge(struct sl_sock *s)

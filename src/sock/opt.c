@@ -74,10 +74,8 @@ SL_SHORT bool sl_opt_matters(int level, int name)
 }
 
 /* While attached these are ours in the kernel, and the program's here. NULL: another option. */
-static int *kept(struct sl_sock *s, int level, int name)
+static int *ours_attached(struct sl_sock *s, int level, int name)
 {
-	if (!sl_sock_attached(s))
-		return NULL;
 	if (level == SOL_SOCKET)
 		return name == SO_RCVLOWAT ? &s->lowat : NULL;
 	if (level != IPPROTO_TCP)
@@ -85,16 +83,37 @@ static int *kept(struct sl_sock *s, int level, int name)
 	return name == TCP_NODELAY ? &s->nodelay : name == TCP_CORK ? &s->cork : NULL;
 }
 
-/* The kernel's limits, for the program; but a bell is one byte, and has to wake whoever sleeps. */
-static void take_lowat(struct sl_sock *s, int fd)
+static int *kept(struct sl_sock *s, int level, int name)
 {
-	int how = sl_rx_take(s);
+	return sl_sock_attached(s) ? ours_attached(s, level, name) : NULL;
+}
 
-	sl_lowat_note(s, fd);
-	if (sl_sock_attached(s))
-		sl_lowat_one(s, fd);
+static int set_real(int fd, int level, int name, const void *val, socklen_t len)
+{
+	int saved = errno;
+
+	return (int)sl_keep_errno(sl_real.setsockopt(fd, level, name, val, len), saved);
+}
+
+/* With the locks held: while it is set nobody attaches the socket, and makes it ours, or gives it back. */
+static int set_kept(struct sl_sock *s, int fd, int level, int name, const void *val, socklen_t len)
+{
+	int how = sl_both_take(s), rc = 0;
+	int *mine = kept(s, level, name);
+
+	if (mine && mine != &s->lowat && val && len >= sizeof(int))
+		*mine = *(const int *)val != 0;
+	else
+		rc = set_real(fd, level, name, val, len);
+	/* The kernel's limits, for the program; but a bell is one byte, and has to wake whoever sleeps. */
+	if (rc == 0 && level == SOL_SOCKET) {
+		sl_lowat_note(s, fd);
+		if (mine)
+			sl_lowat_one(s, fd);
+	}
 	if (how)
-		sl_rx_release(s, how);
+		sl_both_release(s, how);
+	return rc;
 }
 
 static bool of_buffers(int name)
@@ -117,22 +136,16 @@ int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const voi
 		       socklen_t len)
 {
 	enum sl_reason why;
-	int *mine;
-	int rc, saved = errno;
+	int rc;
 
-	mine = kept(s, level, name);
-	if (mine && mine != &s->lowat && val && len >= sizeof(int)) {
-		*mine = *(const int *)val != 0;
-		return 0;
-	}
-	rc = (int)sl_keep_errno(sl_real.setsockopt(fd, level, name, val, len), saved);
+	if (ours_attached(s, level, name))
+		return set_kept(s, fd, level, name, val, len);
+	rc = set_real(fd, level, name, val, len);
 	if (rc < 0)
 		return rc;
 	why = refuse_for(level, name, val, len);
 	if (why != SL_WHY_NONE)
 		sl_sock_refuse(s, fd, why);
-	if (level == SOL_SOCKET && name == SO_RCVLOWAT)
-		take_lowat(s, fd);
 	if (level == SOL_SOCKET && (name == SO_RCVTIMEO_OLD || name == SO_RCVTIMEO_NEW))
 		sl_timeout_note(s, fd);
 	if (level == SOL_SOCKET && of_buffers(name))

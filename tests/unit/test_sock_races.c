@@ -385,6 +385,63 @@ static void test_full_then_attached(void **state)
 	sock_close(&in.p);
 }
 
+static int (*real_setsockopt)(int, int, int, const void *, socklen_t);
+
+static int attached_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
+{
+	int rc;
+
+	if (name != SO_RCVLOWAT)
+		sl_attach_try(answered->s[0], fd);
+	rc = real_setsockopt(fd, level, name, val, len);
+	sl_attach_try(answered->s[0], fd);
+	return rc;
+}
+
+static int option(int fd, int level, int name)
+{
+	socklen_t len = sizeof(int);
+	int v = -1;
+
+	assert_int_equal(getsockopt(fd, level, name, &v, &len), 0);
+	return v;
+}
+
+/* Another thread attaches the socket while an option is set that is ours then. */
+static void test_option_while_attaching(void **state)
+{
+	struct sock_pair p;
+	int off = 0, low = 100;
+
+	(void)state;
+	real_setsockopt = sl_real.setsockopt;
+	answered = &p;
+
+	sock_open(&p);
+	sock_offer_answered(&p, SL_RING_LEN_MIN);
+	sl_real.setsockopt = attached_setsockopt;
+	assert_int_equal(sl_sock_setsockopt(p.s[0], p.fd[0], IPPROTO_TCP, TCP_NODELAY, &off,
+					    sizeof(off)), 0);
+	sl_real.setsockopt = real_setsockopt;
+	sl_attach_try(p.s[0], p.fd[0]);
+	assert_true(sl_sock_attached(p.s[0]));
+	assert_int_equal(p.s[0]->nodelay, 0); /* the program's */
+	assert_int_equal(option(p.fd[0], IPPROTO_TCP, TCP_NODELAY), 1); /* a bell must not wait */
+	sock_close(&p);
+
+	sock_open(&p);
+	sock_offer_answered(&p, SL_RING_LEN_MIN);
+	sl_real.setsockopt = attached_setsockopt;
+	assert_int_equal(sl_sock_setsockopt(p.s[0], p.fd[0], SOL_SOCKET, SO_RCVLOWAT, &low,
+					    sizeof(low)), 0);
+	sl_real.setsockopt = real_setsockopt;
+	sl_attach_try(p.s[0], p.fd[0]);
+	assert_true(sl_sock_attached(p.s[0]));
+	assert_int_equal(p.s[0]->lowat, 100);
+	assert_int_equal(option(p.fd[0], SOL_SOCKET, SO_RCVLOWAT), 1);
+	sock_close(&p);
+}
+
 static int (*real_attaching)(struct sl_sock *);
 
 /* A thread that slept in an instance wakes as the registration becomes ours, and the kernel has told it of an end. */
@@ -538,6 +595,7 @@ int main(void)
 		cmocka_unit_test(test_kick_too_late),
 		cmocka_unit_test(test_belled_and_gone),
 		cmocka_unit_test(test_full_then_attached),
+		cmocka_unit_test(test_option_while_attaching),
 		cmocka_unit_test(test_end_while_attaching),
 		cmocka_unit_test(test_answer_withdrawn),
 		cmocka_unit_test(test_fork_while_asleep),
