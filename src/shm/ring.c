@@ -229,7 +229,9 @@ bool sl_ring_want(const struct sl_ring *r, struct sl_ring_tx *tx, size_t need)
 	reload_credit(r, tx, v);
 	if (sl_ring_room(r, tx, false) < need && !sl_ring_closed(r, tx))
 		return false;
-	atomic_fetch_and_explicit(&r->ctl->credit, ~SL_WANT, memory_order_acq_rel);
+	/* One that stood there is another thread's, which sleeps until there is more room than this. */
+	if (!(v & SL_WANT))
+		atomic_fetch_and_explicit(&r->ctl->credit, ~SL_WANT, memory_order_acq_rel);
 	return true;
 }
 

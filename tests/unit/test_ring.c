@@ -295,6 +295,34 @@ static void test_bound(void **state)
 	}
 }
 
+/* One thread sleeps until there is much room; another asks for little, and has it at once: the first is rung all the same. */
+static void test_want_of_another(void **state)
+{
+	struct lone_ring l;
+	uint64_t held, taken;
+	bool rung = false;
+	int ring = 0;
+	ssize_t n;
+
+	(void)state;
+	lone_open(&l, SL_RING_LEN_DEF);
+	l.tx.bound = 4608;
+	atomic_store(&l.r.ctl->hold, 2304);
+	(void)sl_ring_room(&l.r, &l.tx, true);
+	for (held = 0; (n = put(&l, held, 1016, &ring)) > 0; held += (size_t)n)
+		;
+	assert_false(sl_ring_want(&l.r, &l.tx, sl_ring_worth(&l.r, &l.tx)));
+	taken = (uint64_t)get(&l, 0, SIZE_MAX);
+	rung |= sl_ring_credit(&l.r, &l.rx, false);
+	assert_false(rung); /* there is more to read */
+	assert_true(sl_ring_want(&l.r, &l.tx, 64));
+	for (; (n = get(&l, taken, SIZE_MAX)) > 0; taken += (size_t)n)
+		rung |= sl_ring_credit(&l.r, &l.rx, false);
+	assert_int_equal(taken, held);
+	assert_true(rung);
+	lone_close(&l);
+}
+
 /* A reader may say of itself what it likes: the writer stays within the ring. */
 static void test_bound_lies(void **state)
 {
@@ -515,6 +543,7 @@ int main(void)
 		cmocka_unit_test(test_credit_believed),
 		cmocka_unit_test(test_capacity),
 		cmocka_unit_test(test_bound),
+		cmocka_unit_test(test_want_of_another),
 		cmocka_unit_test(test_bound_lies),
 	};
 
