@@ -5,7 +5,7 @@
  * How it works. One thread, one epoll instance: the listener, the signals, and one SOCK_SEQPACKET
  * socket a client. client.c receives and dispatches, out.c sends (a bounded queue a client, so a
  * slow one blocks nobody), offer.c matches offers, pair.c keeps live pairs, facts.c asks the kernel
- * about a socket, bell.c keeps clients' bells, keep.c finds room for more descriptors than we may have, drop.c gets rid of
+ * about a socket, bell.c keeps clients' bells, passed.c counts who holds what went by SCM_RIGHTS, keep.c finds room for more descriptors than we may have, drop.c gets rid of
  * those that strangers passed.
  *
  * An offer is found by its (client, id), by its socket's cookie, and by its tuple. At most one
@@ -53,10 +53,13 @@
 #define SL_BRK_STUCK_MAX   32	   /* closes of one user's descriptors under way, */
 #define SL_BRK_STUCK_MS	   50	   /* and none ends within this time: they hang */
 #define SL_BRK_STALL_MS	   20	   /* a system call that a stranger can stall is interrupted */
+#define SL_BRK_PASSED_IDLE 16384u  /* sockets passed on that nobody claims are remembered */
 #define SL_BRK_KEEPERS	   4	   /* processes that hold what we have no room for */
 
 struct sl_brk_client;
 struct sl_brk_pair;
+struct sl_brk_passed;
+struct sl_brk_claim;
 
 /* What one user holds; the system's broker gives each user but root half of everything at most. */
 struct sl_brk_user {
@@ -64,6 +67,7 @@ struct sl_brk_user {
 	uid_t uid;
 	unsigned clients, offers, ends; /* ends of live pairs */
 	unsigned bells;
+	unsigned claims; /* of sockets that were passed on */
 	_Atomic unsigned stuck;		/* closes under way (drop.c) */
 	_Atomic unsigned closing;	/* of these, inside close() */
 	bool banned;
@@ -128,6 +132,7 @@ struct sl_brk_client {
 	LIST_ENTRY(sl_brk_client) link; /* brk.clients, or brk.dying */
 	LIST_HEAD(sl_brk_offers, sl_brk_offer) offers;
 	LIST_HEAD(sl_brk_client_holds, sl_brk_hold) holds;
+	LIST_HEAD(, sl_brk_claim) claims;
 	struct sl_brk_user *user;
 	struct sl_mail_shm *mail; /* NULL before HELLO */
 	uint32_t mailed;	  /* our own count: the page is only written */
@@ -138,6 +143,7 @@ struct sl_brk_client {
 	pid_t pid;
 	int fd;
 	bool dead;
+	bool thrown_out; /* by us: the process lives on */
 	uint32_t watched;   /* epoll events asked for */
 	struct sl_msg *out; /* a ring of out_cap messages that the socket had no room for */
 	unsigned out_head, out_count, out_cap;
@@ -156,7 +162,9 @@ struct sl_brk {
 	uint32_t keep_slots;	     /* in each keeper */
 	struct sl_keeper keepers[SL_BRK_KEEPERS];
 	struct sl_tab offer_by_id, offer_by_cookie, offer_by_tuple;
-	struct sl_tab pair_by_id, end_by_cookie, client_by_serial, hold_by_id;
+	struct sl_tab pair_by_id, end_by_cookie, client_by_serial, hold_by_id, passed_by_cookie;
+	TAILQ_HEAD(sl_brk_passed_idle, sl_brk_passed) passed_idle;
+	unsigned passed_idle_count;
 	LIST_HEAD(sl_brk_clients, sl_brk_client) clients, dying;
 	LIST_HEAD(sl_brk_users, sl_brk_user) users;
 	TAILQ_HEAD(sl_brk_pairs, sl_brk_pair) own, kept; /* pairs; own: those longest here first */
@@ -254,6 +262,17 @@ void sl_brk_bell(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg 
 void sl_brk_ask(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m);
 int sl_brk_bell_fd(struct sl_brk *b, uint64_t number); /* -1: there is none */
 void sl_brk_bells_drop(struct sl_brk *b, struct sl_brk_client *c);
+
+/* passed.c */
+void sl_brk_pass(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m);
+void sl_brk_unpass(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m);
+/* one of the holders that no client has claimed is @c; @pid: who sent it the socket */
+void sl_brk_take(struct sl_brk *b, struct sl_brk_client *c, uint64_t cookie, uint64_t pid);
+void sl_brk_drop(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m);
+/* Is @c the only holder? Return: SL_WHY_NONE: it is; SL_WHY_SHARED: not yet; SL_WHY_RECEIVED: nobody knows. */
+enum sl_reason sl_brk_only_holder(struct sl_brk *b, struct sl_brk_client *c, uint64_t cookie);
+void sl_brk_claims_drop(struct sl_brk *b, struct sl_brk_client *c);
+void sl_brk_passed_fini(struct sl_brk *b);
 
 /* keep.c */
 void sl_brk_keep_init(struct sl_brk *b);

@@ -56,7 +56,7 @@ static int tabs_init(struct sl_brk *b)
 	struct sl_tab *tabs[] = {
 		&b->offer_by_id, &b->offer_by_cookie, &b->offer_by_tuple,
 		&b->pair_by_id,	 &b->end_by_cookie,   &b->client_by_serial,
-		&b->hold_by_id,
+		&b->hold_by_id,	     &b->passed_by_cookie,
 	};
 	size_t i;
 
@@ -76,7 +76,7 @@ static void tabs_fini(struct sl_brk *b)
 	sl_tab_fini(&b->end_by_cookie);
 	sl_tab_fini(&b->client_by_serial);
 	sl_tab_fini(&b->hold_by_id);
-	sl_tab_fini(&b->hold_by_id);
+	sl_tab_fini(&b->passed_by_cookie);
 }
 
 static int signals_init(struct sl_brk *b, sigset_t *old)
@@ -170,6 +170,7 @@ static void let_all_go(struct sl_brk *b)
 	while ((c = LIST_FIRST(&b->clients)) != NULL)
 		sl_brk_kill(b, c, NULL);
 	sl_brk_reap(b);
+	sl_brk_passed_fini(b);
 	sl_brk_keep_fini(b);
 	while ((p = TAILQ_FIRST(&b->own)) != NULL || (p = TAILQ_FIRST(&b->kept)) != NULL)
 		sl_brk_pair_free(b, p);
@@ -195,6 +196,7 @@ static void brk_init(struct sl_brk *b, const struct sl_broker_opts *opts)
 	LIST_INIT(&b->users);
 	TAILQ_INIT(&b->own);
 	TAILQ_INIT(&b->kept);
+	TAILQ_INIT(&b->passed_idle);
 	sl_brk_keep_init(b);
 	TAILQ_INIT(&b->graces);
 	b->system = opts->system;

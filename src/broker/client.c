@@ -112,6 +112,7 @@ void sl_brk_kill(struct sl_brk *b, struct sl_brk_client *c, const char *why)
 		sl_log("broker: client %d (uid %u) dropped: %s", (int)c->pid,
 		       (unsigned)c->user->uid, why);
 	c->dead = true;
+	c->thrown_out = why != NULL;
 	LIST_REMOVE(c, link);
 	LIST_INSERT_HEAD(&b->dying, c, link);
 }
@@ -126,6 +127,7 @@ void sl_brk_reap(struct sl_brk *b)
 		LIST_REMOVE(c, link);
 		sl_brk_offers_drop(b, c);
 		sl_brk_holds_drop(b, c);
+		sl_brk_claims_drop(b, c);
 		sl_brk_bells_drop(b, c);
 		(void)close(c->fd); /* leaves the epoll instance with it */
 		if (c->mail)
@@ -199,6 +201,14 @@ static bool out_of_files(const struct sl_brk *b)
 	return false;
 }
 
+static void take(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m, int fd)
+{
+	uint64_t cookie;
+
+	if (sl_facts_cookie(fd, &cookie) == SL_WHY_NONE)
+		sl_brk_take(b, c, cookie, m->pair);
+}
+
 static void with_fd(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m, int fd)
 {
 	if (fd < 0 && out_of_files(b)) {
@@ -210,6 +220,8 @@ static void with_fd(struct sl_brk *b, struct sl_brk_client *c, const struct sl_m
 		sl_brk_kill(b, c, "passed no descriptor");
 	else if (m->type == SL_MSG_PROOF)
 		sl_brk_proof(b, c, m, fd);
+	else if (m->type == SL_MSG_TAKE)
+		take(b, c, m, fd);
 	else if (m->flags & SL_OFFER_REATTACH)
 		sl_brk_reattach(b, c, m, fd);
 	else
@@ -228,10 +240,20 @@ static void dispatch(struct sl_brk *b, struct sl_brk_client *c, const struct sl_
 		break;
 	case SL_MSG_OFFER:
 	case SL_MSG_PROOF:
+	case SL_MSG_TAKE:
 		with_fd(b, c, m, *fd);
 		break;
 	case SL_MSG_WITHDRAW:
 		sl_brk_withdraw(b, c, m);
+		break;
+	case SL_MSG_PASS:
+		sl_brk_pass(b, c, m);
+		break;
+	case SL_MSG_UNPASS:
+		sl_brk_unpass(b, c, m);
+		break;
+	case SL_MSG_DROP:
+		sl_brk_drop(b, c, m);
 		break;
 	case SL_MSG_GONE:
 		sl_brk_gone(b, c, m);

@@ -15,6 +15,11 @@
  *     WITHDRAW  id: the offer is void (closed, demoted, forked). Where PAIRED is under way already, that pair is
  *               not attached.
  *     GONE      pair, side: this end has detached from the segment of that pair.
+ *     PASS      id = a socket's cookie, arg: this client holds it, and about to hold it are so many more.
+ *     UNPASS    id, arg: so many of those whom this client has announced will not hold it after all.
+ *     TAKE      fd: a TCP socket; one of these is this client; pair: the process id of the sender, as SO_PEERCRED tells
+ *               it of the UNIX socket that it came over.
+ *     DROP      id = a cookie: this client holds it no longer, or one time less often.
  *     BELL      arg = slot, below SL_BELL_SLOTS; fd: an eventfd, non-blocking. From now on the bell
  *               (serial << SL_BELL_SLOT_BITS | slot), until this client goes away.
  *     ASK       id = a bell; pair, side: an end that this client holds, of a pair whose other
@@ -40,6 +45,9 @@
  * With SL_OFFER_REATTACH an OFFER asks for a live pair of which this socket (by SO_COOKIE) is an
  * end: PAIRED with the same segment, side and side page, or REFUSED.
  *
+ * An OFFER with SL_OFFER_RECEIVED is of a socket that came by SCM_RIGHTS: it is refused as long as the client is not
+ * its only holder, by what PASS, TAKE and DROP have said (passed.c). With SL_OFFER_TAKE it is a TAKE as well.
+ *
  * The mail page (one page, made and sealed by the broker, written by the broker only) holds one
  * counter that grows with each message sent to this client, so that a client sees without a system
  * call that there is something to receive.
@@ -50,10 +58,12 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define SL_MSG_VERSION	  2u
+#define SL_MSG_VERSION	  3u
 #define SL_BROKER_SYSTEM  "/run/scilan/broker.sock"
 #define SL_BROKER_USER	  "scilan-broker-%u" /* abstract, the user's effective uid */
 #define SL_OFFER_REATTACH 1u
+#define SL_OFFER_RECEIVED 2u
+#define SL_OFFER_TAKE	  4u
 #define SL_MSG_FDS	  2
 #define SL_BELL_SLOT_BITS 6
 #define SL_BELL_SLOTS	  (1u << SL_BELL_SLOT_BITS)
@@ -70,6 +80,10 @@ enum sl_msg_type {
 	SL_MSG_GONE,
 	SL_MSG_BELL,
 	SL_MSG_ASK,
+	SL_MSG_PASS,
+	SL_MSG_UNPASS,
+	SL_MSG_TAKE,
+	SL_MSG_DROP,
 };
 
 struct sl_msg {

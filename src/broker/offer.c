@@ -120,6 +120,13 @@ void sl_brk_offer(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg
 		sl_brk_refuse(b, c, m->id, why);
 		return;
 	}
+	if (m->flags & SL_OFFER_TAKE)
+		sl_brk_take(b, c, f.cookie, m->pair);
+	why = m->flags & SL_OFFER_RECEIVED ? sl_brk_only_holder(b, c, f.cookie) : SL_WHY_NONE;
+	if (why != SL_WHY_NONE) {
+		sl_brk_refuse(b, c, m->id, why);
+		return;
+	}
 	if (sl_brk_pair_again(b, c, m, f.cookie))
 		return;
 	/* The same socket, shown by another holder; or an older connection with these addresses. */

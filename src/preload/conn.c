@@ -105,6 +105,22 @@ static bool may_track(void)
 	return sl_live && sl_refuse_all != SL_WHY_SECCOMP;
 }
 
+void sl_conn_received(int fd, pid_t sender)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+
+	if (!may_track())
+		return;
+	if (!is_tcp(fd) || getpeername(fd, (struct sockaddr *)&peer, &len)) {
+		sl_sock_untrack(fd);
+		return;
+	}
+	track(fd, false);
+	sl_sock_received(fd, sender);
+	sl_sock_connected(fd);
+}
+
 static bool asked; /* something has been offered: from now on new libraries are looked at when they come */
 
 enum sl_reason sl_conn_unfit(void)

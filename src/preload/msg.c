@@ -70,111 +70,6 @@ static ssize_t sock_sendmsg(struct sl_sock *s, int fd, const struct msghdr *m, i
 	return rc ? rc : sl_sock_send(s, fd, m, flags);
 }
 
-SL_EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags)
-{
-	struct sl_sock *s = sl_get(fd);
-	ssize_t rc;
-
-	if (!s)
-		return REAL(recvmsg)(fd, m, flags);
-	rc = sl_bad_address(m) ? -EFAULT : sock_recvmsg(s, fd, m, flags);
-	sl_sock_put(s);
-	return sl_ret(rc);
-}
-
-/* Time left until @end; false: none. */
-static bool time_left(const struct timespec *end, struct timespec *left)
-{
-	clock_gettime(CLOCK_MONOTONIC, left);
-	left->tv_sec = end->tv_sec - left->tv_sec;
-	left->tv_nsec = end->tv_nsec - left->tv_nsec;
-	if (left->tv_nsec < 0) {
-		left->tv_nsec += 1000000000;
-		left->tv_sec--;
-	}
-	if (left->tv_sec < 0)
-		left->tv_sec = left->tv_nsec = 0;
-	return left->tv_sec || left->tv_nsec;
-}
-
-/* As do_recvmmsg(): the timeout is looked at after each message, a late error is not reported. */
-static int sock_recvmmsg(struct sl_sock *s, int fd, struct mmsghdr *v, unsigned n, int flags,
-			 struct timespec *timeout)
-{
-	struct timespec end;
-	ssize_t rc = 0;
-	unsigned i;
-
-	if (sl_bad_time(timeout))
-		return -EINVAL;
-	if (timeout) {
-		clock_gettime(CLOCK_MONOTONIC, &end);
-		end.tv_sec += timeout->tv_sec + (end.tv_nsec + timeout->tv_nsec) / 1000000000;
-		end.tv_nsec = (end.tv_nsec + timeout->tv_nsec) % 1000000000;
-	}
-	for (i = 0; i < n;) {
-		rc = sock_recvmsg(s, fd, &v[i].msg_hdr, flags & ~MSG_WAITFORONE);
-		if (rc < 0)
-			break;
-		v[i++].msg_len = (unsigned)rc;
-		if (flags & MSG_WAITFORONE)
-			flags |= MSG_DONTWAIT;
-		if (timeout && !time_left(&end, timeout))
-			break;
-		if (v[i - 1].msg_hdr.msg_flags & MSG_OOB)
-			break;
-	}
-	return i ? (int)i : (int)rc;
-}
-
-SL_EXPORT int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct timespec *timeout)
-{
-	struct sl_sock *s = sl_get(fd);
-	int rc;
-
-	if (!s)
-		return REAL(recvmmsg)(fd, v, n, flags, timeout);
-	rc = n && sl_bad_address(v) ? -EFAULT : sock_recvmmsg(s, fd, v, n, flags, timeout);
-	sl_sock_put(s);
-	return (int)sl_ret(rc);
-}
-
-SL_EXPORT SL_SHORT ssize_t send(int fd, const void *buf, size_t len, int flags)
-{
-	struct iovec iov = sl_iov1(buf, len);
-	struct msghdr m = sl_msg_of(&iov, 1);
-	struct sl_sock *s;
-	ssize_t rc;
-
-	if (sl_unlikely(!(flags & ~PLAIN_FLAGS) && sl_young_out(fd)))
-		return sl_young_out_done(fd, REAL(send)(fd, buf, len, flags), len);
-	s = sl_get(fd);
-	if (!s)
-		return REAL(send)(fd, buf, len, flags);
-	rc = sl_sock_send(s, fd, &m, flags);
-	sl_sock_put(s);
-	return sl_ret(rc);
-}
-SL_ALIAS(__send, send);
-
-SL_EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags,
-			 const struct sockaddr *addr, socklen_t addr_len)
-{
-	struct sl_sock *s = sl_get(fd);
-	struct iovec iov = sl_iov1(buf, len);
-	struct msghdr m = sl_msg_of(&iov, 1);
-	ssize_t rc = -EINVAL;
-
-	if (!s)
-		return REAL(sendto)(fd, buf, len, flags, addr, addr_len);
-	m.msg_name = (void *)(uintptr_t)addr;
-	m.msg_namelen = addr ? addr_len : 0;
-	if (m.msg_namelen <= sizeof(struct sockaddr_storage))
-		rc = sl_sock_send(s, fd, &m, flags);
-	sl_sock_put(s);
-	return sl_ret(rc);
-}
-
 /* --- SCM_RIGHTS --- */
 
 #define PASSED_MAX 253 /* SCM_MAX_FD: the kernel takes no more in one message */
@@ -242,6 +137,170 @@ static void hand_over_passed(struct msghdr *m, struct passed *p)
 	}
 }
 
+static void each_right(const struct msghdr *m, void (*fn)(int fd, const void *arg), const void *arg)
+{
+	struct msghdr c = *m;
+	struct cmsghdr *h;
+	size_t i, n;
+	int fd;
+
+	for (h = CMSG_FIRSTHDR(&c); h; h = CMSG_NXTHDR(&c, h)) {
+		if (!is_rights(h))
+			continue;
+		n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(fd);
+		for (i = 0; i < n; i++) {
+			memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
+			fn(fd, arg);
+		}
+	}
+}
+
+static void not_passed(int fd, const void *arg)
+{
+	struct sl_sock *s = sl_get(fd);
+
+	(void)arg;
+	if (!s)
+		return;
+	sl_sock_not_passed(s);
+	sl_sock_put(s);
+}
+
+static void came(int fd, const void *arg)
+{
+	sl_conn_received(fd, *(const pid_t *)arg);
+}
+
+/* A message on a UNIX socket may have brought connections from another process. */
+static void note_rights(int fd, const struct msghdr *m, int flags)
+{
+	struct ucred cred = {.pid = 0};
+	socklen_t len = sizeof(cred);
+	int err = errno;
+
+	if (sl_likely(!has_rights(m)))
+		return;
+	if (!(flags & MSG_PEEK))
+		(void)sl_sys_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+	each_right(m, came, &cred.pid);
+	errno = err;
+}
+
+/* --- */
+
+SL_EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+{
+	struct sl_sock *s = sl_get(fd);
+	ssize_t rc;
+
+	if (!s) {
+		rc = REAL(recvmsg)(fd, m, flags);
+		if (rc >= 0)
+			note_rights(fd, m, flags);
+		return rc;
+	}
+	rc = sl_bad_address(m) ? -EFAULT : sock_recvmsg(s, fd, m, flags);
+	sl_sock_put(s);
+	return sl_ret(rc);
+}
+
+/* Time left until @end; false: none. */
+static bool time_left(const struct timespec *end, struct timespec *left)
+{
+	clock_gettime(CLOCK_MONOTONIC, left);
+	left->tv_sec = end->tv_sec - left->tv_sec;
+	left->tv_nsec = end->tv_nsec - left->tv_nsec;
+	if (left->tv_nsec < 0) {
+		left->tv_nsec += 1000000000;
+		left->tv_sec--;
+	}
+	if (left->tv_sec < 0)
+		left->tv_sec = left->tv_nsec = 0;
+	return left->tv_sec || left->tv_nsec;
+}
+
+/* As do_recvmmsg(): the timeout is looked at after each message, a late error is not reported. */
+static int sock_recvmmsg(struct sl_sock *s, int fd, struct mmsghdr *v, unsigned n, int flags,
+			 struct timespec *timeout)
+{
+	struct timespec end;
+	ssize_t rc = 0;
+	unsigned i;
+
+	if (sl_bad_time(timeout))
+		return -EINVAL;
+	if (timeout) {
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		end.tv_sec += timeout->tv_sec + (end.tv_nsec + timeout->tv_nsec) / 1000000000;
+		end.tv_nsec = (end.tv_nsec + timeout->tv_nsec) % 1000000000;
+	}
+	for (i = 0; i < n;) {
+		rc = sock_recvmsg(s, fd, &v[i].msg_hdr, flags & ~MSG_WAITFORONE);
+		if (rc < 0)
+			break;
+		v[i++].msg_len = (unsigned)rc;
+		if (flags & MSG_WAITFORONE)
+			flags |= MSG_DONTWAIT;
+		if (timeout && !time_left(&end, timeout))
+			break;
+		if (v[i - 1].msg_hdr.msg_flags & MSG_OOB)
+			break;
+	}
+	return i ? (int)i : (int)rc;
+}
+
+SL_EXPORT int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct timespec *timeout)
+{
+	struct sl_sock *s = sl_get(fd);
+	int rc, i;
+
+	if (!s) {
+		rc = REAL(recvmmsg)(fd, v, n, flags, timeout);
+		for (i = 0; i < rc; i++)
+			note_rights(fd, &v[i].msg_hdr, flags);
+		return rc;
+	}
+	rc = n && sl_bad_address(v) ? -EFAULT : sock_recvmmsg(s, fd, v, n, flags, timeout);
+	sl_sock_put(s);
+	return (int)sl_ret(rc);
+}
+
+SL_EXPORT SL_SHORT ssize_t send(int fd, const void *buf, size_t len, int flags)
+{
+	struct iovec iov = sl_iov1(buf, len);
+	struct msghdr m = sl_msg_of(&iov, 1);
+	struct sl_sock *s;
+	ssize_t rc;
+
+	if (sl_unlikely(!(flags & ~PLAIN_FLAGS) && sl_young_out(fd)))
+		return sl_young_out_done(fd, REAL(send)(fd, buf, len, flags), len);
+	s = sl_get(fd);
+	if (!s)
+		return REAL(send)(fd, buf, len, flags);
+	rc = sl_sock_send(s, fd, &m, flags);
+	sl_sock_put(s);
+	return sl_ret(rc);
+}
+SL_ALIAS(__send, send);
+
+SL_EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags,
+			 const struct sockaddr *addr, socklen_t addr_len)
+{
+	struct sl_sock *s = sl_get(fd);
+	struct iovec iov = sl_iov1(buf, len);
+	struct msghdr m = sl_msg_of(&iov, 1);
+	ssize_t rc = -EINVAL;
+
+	if (!s)
+		return REAL(sendto)(fd, buf, len, flags, addr, addr_len);
+	m.msg_name = (void *)(uintptr_t)addr;
+	m.msg_namelen = addr ? addr_len : 0;
+	if (m.msg_namelen <= sizeof(struct sockaddr_storage))
+		rc = sl_sock_send(s, fd, &m, flags);
+	sl_sock_put(s);
+	return sl_ret(rc);
+}
+
 static ssize_t send_rights(int fd, const struct msghdr *m, int flags)
 {
 	struct passed p = {.n = 0};
@@ -257,6 +316,8 @@ static ssize_t send_rights(int fd, const struct msghdr *m, int flags)
 	hand_over_passed(&own, &p);
 	rc = REAL(sendmsg)(fd, &own, flags);
 	err = errno;
+	if (rc < 0)
+		each_right(m, not_passed, NULL);
 	while (p.n)
 		sl_sys_close(p.fd[--p.n]);
 	errno = err;

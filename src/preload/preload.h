@@ -141,6 +141,9 @@ void sl_patch_libc(void);
 /* Not SL_WHY_NONE: every socket of this process stays on TCP, for this reason. */
 extern enum sl_reason sl_refuse_all;
 
+/** sl_conn_received() - @fd has come by SCM_RIGHTS, from @sender (see sl_sock_received()) */
+void sl_conn_received(int fd, pid_t sender);
+
 /** sl_conn_track() - sl_sock_track(), under sl_refuse_all */
 void sl_conn_track(int fd, bool connecting);
 

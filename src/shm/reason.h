@@ -20,7 +20,7 @@
 	X(NOT_TCP, "not a TCP connection")                                                         \
 	X(NOT_LOCAL, "the peer is not on this host")                                               \
 	X(SELF, "connected to itself")                                                             \
-	X(SHARED, "another process holds this socket since fork")                                  \
+	X(SHARED, "another process holds this socket")                                             \
 	X(THREADS, "several threads were in kernel calls on it")                                   \
 	X(STDIO, "used through stdio (fdopen)")                                                    \
 	X(EXECED, "on a descriptor that another program inherits by exec")                         \
@@ -57,7 +57,8 @@
 	X(CONNECTING, "not connected yet")                                                         \
 	X(EPOLL_NESTED, "in an epoll instance that is itself polled")                             \
 	X(RAW_CODE, "the program or a library makes system calls without libc")                    \
-	X(SECCOMP, "the program limits its own system calls (seccomp)")
+	X(SECCOMP, "the program limits its own system calls (seccomp)")                            \
+	X(RECEIVED, "came by SCM_RIGHTS; who else holds it is not known")
 
 enum sl_reason {
 #define X(name, text) SL_WHY_##name,

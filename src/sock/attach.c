@@ -77,6 +77,9 @@ static enum sl_reason compare_counts(struct sl_sock *s, int fd)
 		return SL_WHY_FINISHED;
 	received = b.tcpi_bytes_received - (unsigned)unread;
 	sent = b.tcpi_bytes_sent - b.tcpi_bytes_retrans + b.tcpi_notsent_bytes;
+	/* By who had it before: shut down, or urgent data. */
+	if (s->received && (sl_sys_poll_now(fd, POLLRDHUP | POLLPRI) & (POLLRDHUP | POLLPRI)))
+		return SL_WHY_FINISHED;
 	if (s->uncounted) {
 		s->side->rx.krcvd = received;
 		s->side->tx.ksent = sent;
@@ -321,6 +324,10 @@ void sl_attach_try(struct sl_sock *s, int fd)
 	sl_both_release(s, how);
 	if (rc == -EAGAIN)
 		return;
+	if (sl_unlikely(rc == 0 && s->received)) {
+		s->received = false; /* from now on whoever gets it is counted by its side page */
+		sl_offer_drop(s);
+	}
 	sl_sys_close(pair_fd[0]);
 	sl_sys_close(pair_fd[1]);
 	if (rc > 0) {

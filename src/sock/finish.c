@@ -77,6 +77,8 @@ static bool finish(struct sl_sock *s, int fd, bool abort)
 	bool copied;
 	int how;
 
+	if (sl_unlikely(s->claim))
+		sl_offer_drop(s);
 	if (sl_likely(still_young(s)))
 		return false;
 

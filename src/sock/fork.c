@@ -216,6 +216,8 @@ void sl_sock_fork_prepare(void)
 	while ((s = each(&i))) {
 		/* The answer to an offer would reach one of two holders only. */
 		sl_offer_postpone(s);
+		if (sl_unlikely(s->passed)) /* the child closes its copy without a word */
+			sl_passed_copied(s, s->fd);
 		if (sl_lock(&s->rx_lock))
 			continue;
 		if (sl_lock(&s->tx_lock)) {
@@ -259,6 +261,7 @@ static void release_all(bool child, bool failed)
 			sl_side_file_drop(s);
 		s->side_new = false;
 		if (child) {
+			s->claim = 0; /* the parent's */
 			s->rx_inflight = s->tx_inflight = 0;
 			s->sleepers = s->waiters = s->native_sleepers = 0;
 			if (s->side->shared)

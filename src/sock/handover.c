@@ -154,6 +154,7 @@ int sl_sock_pass(struct sl_sock *s, int fd)
 	uint64_t wait_ns = WAIT_MS * 1000000ull;
 	int how;
 
+	sl_passed_look(s);
 	/* First: from here on no other thread attaches it. */
 	sl_offer_withdraw(s);
 	if (sl_handover(s, fd, SL_WHY_PASSED, &wait_ns) == -EBUSY)
@@ -162,6 +163,7 @@ int sl_sock_pass(struct sl_sock *s, int fd)
 	s->side->foreign = 1;
 	if (how)
 		sl_both_release(s, how);
+	sl_passed_on(s, fd);
 	sl_stat_reason(s, SL_WHY_PASSED);
 	sl_detach_try(s, fd);
 	return -1;

@@ -149,7 +149,7 @@ static bool young(struct sl_sock *s)
 	const struct sl_side_shm *side = s->side;
 
 	return !sl_sock_attached(s) && atomic_load(&s->offer) != SL_OFFER_NEVER && !s->connecting &&
-	       !s->oob && !side->foreign && !side->kfin && !side->dead && !side->tx.fin;
+	       !s->oob && !s->received && !side->foreign && !side->kfin && !side->dead && !side->tx.fin;
 }
 
 /* Its side goes to the new program by a file: one more descriptor of that, or -errno. */
@@ -244,6 +244,7 @@ static bool give_up(struct sl_exec *e, struct sl_heir *h)
 	int how;
 
 	sl_offer_postpone(s); /* first: from here on no other thread attaches it */
+	sl_passed_copied(s, s->fd);
 	if (sl_handover(s, s->fd, SL_WHY_EXECED, &e->wait_ns) == -EBUSY && replace(e, s))
 		return false;
 	how = sl_both_take(s);

@@ -219,6 +219,19 @@ void sl_sock_end_now(int fd);
 /* offer.c */
 void sl_offer_out(struct sl_sock *s, int fd);
 bool sl_offer_withdraw(struct sl_sock *s); /* true: the broker may still have a copy of the socket */
+/*
+ * Who holds a socket that goes from process to process (broker/passed.c): @more others will; or this process no longer.
+ * Nothing happens where there is no broker: then the others' offers are refused.
+ */
+void sl_offer_pass(struct sl_sock *s, int fd, uint32_t more);
+void sl_offer_unpass(struct sl_sock *s); /* one of them will not after all */
+void sl_offer_drop(struct sl_sock *s);
+/* passed.c: before it is withdrawn, and before the message goes; a copy was made that nobody will announce */
+void sl_passed_look(struct sl_sock *s);
+void sl_passed_on(struct sl_sock *s, int fd);
+void sl_passed_copied(struct sl_sock *s, int fd);
+void sl_passed_claimed(struct sl_sock *s, int fd, uint32_t gen);
+bool sl_passed_is_claimed(const struct sl_sock *s);
 void sl_offer_postpone(struct sl_sock *s); /* an offer that is under way is taken back, and may be made again */
 void sl_offer_gone(const struct sl_sock *s);
 void sl_offer_settle(struct sl_sock *s); /* SCILAN_CHAOS=pairs: wait for the answer, a little */

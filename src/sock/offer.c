@@ -261,9 +261,13 @@ static bool change(struct sl_sock *s, uint32_t from, uint32_t to)
 }
 
 /* Lock held. Return: 0; -EALREADY it is not to be offered any more; -errno. */
-static int offer_locked(struct sl_sock *s)
+static int offer_locked(struct sl_sock *s, int fd)
 {
-	struct sl_msg m = {.type = SL_MSG_OFFER, .arg = (uint32_t)sl_env.ring_len};
+	struct sl_msg m = {
+		.type = SL_MSG_OFFER,
+		.pair = s->sender,
+		.arg = (uint32_t)sl_env.ring_len,
+	};
 	int rc;
 
 	if (atomic_load(&s->offer) != SL_OFFER_NONE)
@@ -274,9 +278,14 @@ static int offer_locked(struct sl_sock *s)
 	if (!change(s, SL_OFFER_NONE, SL_OFFER_OUT))
 		return -EALREADY;
 	atomic_fetch_add(&br.out, 1);
+	if (sl_unlikely(s->received))
+		m.flags = SL_OFFER_RECEIVED | (sl_passed_is_claimed(s) ? 0 : SL_OFFER_TAKE);
 	rc = post(&m);
-	if (rc == 0)
+	if (rc == 0) {
+		if (sl_unlikely(s->received))
+			sl_passed_claimed(s, fd, br.gen);
 		return 0;
+	}
 	if (!change(s, SL_OFFER_OUT, SL_OFFER_NONE))
 		return -EALREADY;
 	answered();
@@ -300,7 +309,7 @@ void sl_offer_out(struct sl_sock *s, int fd)
 		rc = connect_locked();
 		if (rc < 0)
 			break;
-		rc = offer_locked(s);
+		rc = offer_locked(s, fd);
 		if (rc != -EPIPE && rc != -ECONNRESET && rc != -ENOTCONN)
 			break;
 		disconnect_locked();
@@ -328,6 +337,45 @@ static void send_note(enum sl_msg_type type, uint64_t id, uint64_t pair, uint32_
 	if (broker_fd() >= 0)
 		(void)post(&m);
 	sl_unlock(&br.lock);
+}
+
+void sl_offer_pass(struct sl_sock *s, int fd, uint32_t more)
+{
+	struct sl_msg m = {.type = SL_MSG_PASS, .arg = more};
+	struct sl_msg take = {.type = SL_MSG_TAKE, .pair = s->sender};
+
+	if (sl_env.promote_calls == SL_PROMOTE_OFF || sl_lock(&br.lock))
+		return;
+	if (connect_locked() == 0) {
+		if (!sl_passed_is_claimed(s)) {
+			/* Ours is one of those that somebody has announced. If that cannot be said there is one more. */
+			if (s->received ? br.waiting || sl_msg_send(broker_fd(), &take, &fd, 1) : s->claim != 0)
+				m.arg++; /* likewise if another broker knew them */
+			sl_passed_claimed(s, fd, br.gen);
+		}
+		m.id = s->claim;
+		if (m.id && post(&m) < 0)
+			disconnect_locked();
+	}
+	sl_unlock(&br.lock);
+}
+
+void sl_offer_unpass(struct sl_sock *s)
+{
+	struct sl_msg m = {.type = SL_MSG_UNPASS, .id = s->claim, .arg = 1};
+
+	if (!sl_passed_is_claimed(s) || sl_lock(&br.lock))
+		return;
+	if (broker_fd() >= 0)
+		(void)post(&m);
+	sl_unlock(&br.lock);
+}
+
+void sl_offer_drop(struct sl_sock *s)
+{
+	if (sl_passed_is_claimed(s))
+		send_note(SL_MSG_DROP, s->claim, 0, 0);
+	s->claim = 0;
 }
 
 static void drop_pair(struct sl_sock *s)
@@ -399,6 +447,9 @@ static void refused(struct sl_sock *s, uint32_t why)
 {
 	uint32_t again = ask_again(why);
 
+	/* Until its other holders have closed it, which may be never: seldom, after a while. */
+	if (sl_unlikely(s->received) && (why == SL_WHY_SHARED || why == SL_WHY_RECEIVED))
+		again = 8 + s->calls;
 	s->call_next = s->calls + again;
 	if (!change(s, SL_OFFER_OUT, again ? SL_OFFER_NONE : SL_OFFER_NEVER))
 		return; /* taken back meanwhile */
@@ -621,7 +672,13 @@ void sl_offer_fork_child(void)
 
 void sl_sock_alone(void)
 {
+	struct sl_sock *s;
+	unsigned i;
+
 	sl_stat_private = true;
+	for (i = 0; (s = sl_pool_at(i)); i++)
+		if (atomic_load(&s->refs))
+			sl_passed_copied(s, s->fd);
 	if (sl_lock(&br.lock))
 		return;
 	disconnect_locked();

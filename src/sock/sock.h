@@ -83,6 +83,12 @@ struct sl_sock {
 	bool uncounted;	      /* a native call was left in the middle: what it moved the kernel alone knows */
 	uint8_t settled; /* SCILAN_CHAOS=pairs: how often it has waited for its answer */
 	bool oob;     /* urgent data was used */
+	bool received; /* by SCM_RIGHTS: the broker is to say whether we are its only holder */
+	uint32_t sender; /* and from whom: a process id */
+	bool passed;   /* by SCM_RIGHTS, to others */
+	bool unfit;    /* and those others are not to promote it */
+	uint64_t claim; /* the cookie under which the broker counts us among its holders; 0: it does not */
+	uint32_t claim_gen; /* the connection to the broker on which it does */
 	bool forking; /* fork has taken its locks */
 	bool locked;  /* exec has taken its locks */
 	_Atomic uint8_t orphan; /* enum sl_orphan: closed while other threads slept in calls on it */
@@ -238,6 +244,15 @@ void sl_sock_bypass_within(struct sl_sock *s, int fd, enum sl_reason why, uint64
  * any more, unless a peer has not answered within 2 s
  */
 void sl_sock_bypass_all(enum sl_reason why);
+
+/** sl_sock_not_passed() - after sl_sock_pass(): the message could not be sent */
+void sl_sock_not_passed(struct sl_sock *s);
+
+/**
+ * sl_sock_received() - @fd has come by SCM_RIGHTS, and is a TCP connection
+ * @sender: SO_PEERCRED of the socket that it came over; 0: unknown, or the message was only looked at (MSG_PEEK)
+ */
+void sl_sock_received(int fd, pid_t sender);
 
 /** sl_sock_alone() - from now on no descriptors of ours: the broker is left for good, status pages have no file */
 void sl_sock_alone(void);
