@@ -194,7 +194,9 @@ int sl_relay_start(int fd)
 
 	if (tcp_pair(fd, end) < 0)
 		return -1;
+	sl_fork_closes_all = true;
 	pid = syscall(SYS_clone, 0, 0, 0, 0, 0);
+	sl_fork_closes_all = false;
 	if (pid == 0) {
 		pid = _Fork();
 		if (pid == 0) {

@@ -18,6 +18,7 @@
 #define FILES_MAX 16
 
 static struct sl_lock fork_lock;
+__thread bool sl_fork_closes_all;
 
 static void init_xlock(struct sl_side_shm *side)
 {
@@ -216,7 +217,7 @@ void sl_sock_fork_prepare(void)
 	while ((s = each(&i))) {
 		/* The answer to an offer would reach one of two holders only. */
 		sl_offer_postpone(s);
-		if (sl_unlikely(s->passed)) /* the child closes its copy without a word */
+		if (sl_unlikely(s->passed) && !sl_fork_closes_all) /* the child closes its copy without a word */
 			sl_passed_copied(s, s->fd);
 		if (sl_lock(&s->rx_lock))
 			continue;

@@ -228,6 +228,7 @@ void sl_offer_unpass(struct sl_sock *s); /* one of them will not after all */
 void sl_offer_drop(struct sl_sock *s);
 /* passed.c: before it is withdrawn, and before the message goes; a copy was made that nobody will announce */
 void sl_passed_look(struct sl_sock *s);
+extern bool sl_passes_on; /* this process gives connections away: they are not offered before its first call on them */
 void sl_passed_on(struct sl_sock *s, int fd);
 void sl_passed_copied(struct sl_sock *s, int fd);
 void sl_passed_claimed(struct sl_sock *s, int fd, uint32_t gen);

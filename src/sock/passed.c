@@ -13,6 +13,8 @@
 #include "internal.h"
 #include "sys.h"
 
+bool sl_passes_on;
+
 static uint64_t cookie_of(int fd)
 {
 	uint64_t cookie = 0;
@@ -42,6 +44,7 @@ static bool unfit(const struct sl_sock *s, uint32_t offer)
 
 void sl_passed_look(struct sl_sock *s)
 {
+	sl_passes_on = true;
 	if (!s->passed)
 		s->unfit = unfit(s, atomic_load(&s->offer));
 	s->passed = true;

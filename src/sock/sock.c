@@ -121,7 +121,7 @@ SL_SHORT void sl_sock_connected(int fd)
 	if (sl_offer_due())
 		sl_offer_pump();
 	sl_stat_addresses(s, fd);
-	if (atomic_load(&s->offer) == SL_OFFER_NONE)
+	if (atomic_load(&s->offer) == SL_OFFER_NONE && !sl_passes_on)
 		sl_offer_out(s, fd);
 	sl_sock_put(s);
 	errno = err;

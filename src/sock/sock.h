@@ -368,6 +368,7 @@ extern struct sl_stat_hdr_shm *sl_stat_page; /* NULL until something is tracked 
 
 /** sl_sock_fork_prepare() / _parent() / _child() - around fork, in this order */
 void sl_sock_fork_prepare(void);
+extern __thread bool sl_fork_closes_all; /* the child that this thread makes closes all connections but one at once */
 void sl_sock_fork_parent(bool failed);
 void sl_sock_fork_child(void);
 
