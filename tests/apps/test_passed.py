@@ -21,8 +21,10 @@ def ends(procs, client):
 
 
 def stays(status, port, why):
-    status.wait(lambda: any(why in c["reason"] for c in status.connections(port)), port, why, 20)
-    assert all(c[d]["bytes_memory"] == 0 for c in status.connections(port) for d in ("tx", "rx"))
+    def look():
+        seen = status.connections(port)
+        return any(why in c["reason"] for c in seen) and all(c[d]["lane"] == "tcp" for c in seen for d in ("tx", "rx"))
+    status.wait(look, port, why, 20)
 
 
 @pytest.mark.modes("auto", "eager", "chaos")
