@@ -264,11 +264,13 @@ static int bell_for(const struct sl_sock *s)
 	return s->rcvtimeo || s->side->rx.state != SL_RX_MEM ? -1 : sl_bell_mine();
 }
 
-/* Bytes lie in the queue that may not be taken yet, or are another sleeper's: wait for a new edge.
+/*
+ * Bytes lie in the queue that may not be taken yet, or are another sleeper's: wait for a new edge. @slot: of this thread's
+ * bell as well, or -1.
  */
-static int sleep_edge(struct asleep *z, int fd, int timeout_ms, bool (*ready)(struct sl_sock *))
+static int sleep_edge(struct asleep *z, int fd, int timeout_ms, bool (*ready)(struct sl_sock *), int slot)
 {
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET}, got;
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET}, got[2];
 	int ep = (int)sl_sys(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0);
 	int rc = 0, saved = errno;
 
@@ -278,8 +280,10 @@ static int sleep_edge(struct asleep *z, int fd, int timeout_ms, bool (*ready)(st
 		asleep_over(z);
 		return 0;
 	}
-	/* The first event tells of what is there already. */
-	(void)sl_sys6(SYS_epoll_wait, ep, (long)&got, 1, 0, 0, 0);
+	if (slot >= 0)
+		(void)sl_sys6(SYS_epoll_ctl, ep, EPOLL_CTL_ADD, sl_bell_fd(slot), (long)&ev, 0, 0);
+	/* The first events tell of what is there already. */
+	(void)sl_sys6(SYS_epoll_wait, ep, (long)got, 2, 0, 0, 0);
 	if (ready && ready(z->s)) {
 		asleep_over(z);
 		return 0;
@@ -289,7 +293,7 @@ static int sleep_edge(struct asleep *z, int fd, int timeout_ms, bool (*ready)(st
 	if (call_ends(z)) {
 		rc = -EINTR;
 	} else {
-		rc = sl_real.epoll_wait(ep, &got, 1, timeout_ms);
+		rc = sl_real.epoll_wait(ep, got, 2, timeout_ms);
 		if (rc < 0)
 			rc = errno == EINTR ? interrupted(z) : 0;
 		else
@@ -369,7 +373,7 @@ int sl_wait_in(struct sl_sock *s, int fd, bool part)
 	if (busy || again || sl_sect_due())
 		z.timeout = receive_timeout(fd);
 	if (busy || again)
-		rc = sleep_edge(&z, fd, 10, NULL);
+		rc = sleep_edge(&z, fd, 10, NULL, -1);
 	else
 		rc = number ? sleep_by_bell(&z, fd, slot) : sleep_on(&z, fd);
 	sl_spin_done(&sp, true);
@@ -503,7 +507,7 @@ static int sleep_out(struct asleep *z, int fd, bool busy, uint64_t *until)
 	/* A thread that shuts our direction down rings all of this process's bells. */
 	slot = __libc_single_threaded ? -1 : sl_bell_mine();
 	if (busy || timeout >= 0)
-		rc = sleep_edge(z, fd, ms, out_ready);
+		rc = sleep_edge(z, fd, ms, out_ready, slot);
 	else
 		rc = slot >= 0 ? sleep_by_bell(z, fd, slot) : sleep_on(z, fd);
 	return rc == -EAGAIN && (timeout < 0 || ms != timeout) ? 0 : rc;

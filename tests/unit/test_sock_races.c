@@ -240,15 +240,15 @@ static void *sends(void *arg)
 }
 
 /* Who waits for room is told when another thread shuts the sending direction down, as by TCP. */
-static void test_shutdown_wakes_sender(void **state)
+static void shut_down_sender(const struct timeval *timeout)
 {
 	struct blocked b = {0};
 	pthread_t t;
 	unsigned i;
 
-	(void)state;
 	(void)alarm(LIMIT_S);
 	sock_open_promoted(&b.p, SL_RING_LEN_MIN);
+	assert_int_equal(setsockopt(b.p.fd[0], SOL_SOCKET, SO_SNDTIMEO, timeout, sizeof(*timeout)), 0);
 	for (i = 0; i < 2; i++) { /* both directions are on the memory lane */
 		assert_int_equal(sock_send(&b.p, i, buf, 10, 0), 10);
 		assert_int_equal(sock_recv(&b.p, 1 - i, buf, 10, 0), 10);
@@ -262,6 +262,15 @@ static void test_shutdown_wakes_sender(void **state)
 	assert_true(b.sent == -EPIPE || (b.sent > 0 && b.sent < (ssize_t)sizeof(buf)));
 	sock_close(&b.p);
 	(void)alarm(0);
+}
+
+static void test_shutdown_wakes_sender(void **state)
+{
+	static const struct timeval never = {0}, late = {.tv_sec = 60};
+
+	(void)state;
+	shut_down_sender(&never);
+	shut_down_sender(&late);
 }
 
 /* --- instances --- */
