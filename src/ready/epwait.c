@@ -439,6 +439,8 @@ static bool glance(struct sl_ep *ep, struct epoll_event *ev, struct sl_spinning 
 
 	do {
 		seen = sl_sock_glance(s);
+		if (sl_likely(seen > 0))
+			sl_rx_fetch(&s->link);
 		if (sl_likely(seen > 0) && !look_due(ep)) {
 			it->idle = 0;
 			ep->last = s;

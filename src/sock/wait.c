@@ -310,8 +310,10 @@ static bool spin_in(struct sl_sock *s, struct sl_spinning *sp)
 {
 	sl_spin_begin(sp, &s->rx_spin, sl_sock_same_cpu(s));
 	do {
-		if (sl_rx_hint(&s->link))
+		if (sl_rx_hint(&s->link)) {
+			sl_rx_fetch(&s->link);
 			return true;
+		}
 	} while (!sl_sect_due() && sl_spin_on(sp));
 	return false;
 }
