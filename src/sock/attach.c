@@ -305,6 +305,8 @@ void sl_sock_inherited_young(struct sl_sock *s, int fd)
 void sl_attach_try(struct sl_sock *s, int fd)
 {
 	int how, rc, pair_fd[2];
+	uint32_t side;
+	uint64_t pair;
 
 	if (atomic_load(&s->offer) != SL_OFFER_PAIRED || fd < 0)
 		return;
@@ -315,6 +317,8 @@ void sl_attach_try(struct sl_sock *s, int fd)
 	if (rc != -EAGAIN) {
 		/* With the locks held: later ones may be of the next pair. */
 		memcpy(pair_fd, s->pair_fd, sizeof(pair_fd));
+		pair = s->pair;
+		side = s->pair_side;
 		s->pair_fd[0] = s->pair_fd[1] = -1;
 		/* Two processes hold it, for now. */
 		if (rc > 0)
@@ -334,7 +338,7 @@ void sl_attach_try(struct sl_sock *s, int fd)
 		/* The segment may be bad, the connection is not. */
 		if (rc == SL_WHY_BAD_SEGMENT || rc == SL_WHY_BYPASSED || sl_env.verbose)
 			sl_log("connection stays on TCP: %s", sl_reason_text((unsigned)rc));
-		sl_offer_gone(s);
+		sl_offer_gone(pair, side);
 		sl_stat_reason(s, (enum sl_reason)rc);
 	}
 }
@@ -382,10 +386,14 @@ void sl_detach_try(struct sl_sock *s, int fd)
 	struct sl_side_shm *side;
 	bool gone = false;
 	int how = sl_both_take(s);
+	uint32_t number;
+	uint64_t pair;
 
 	if (!how)
 		return;
 	side = s->side;
+	pair = s->pair; /* the next one may be here soon */
+	number = s->pair_side;
 	/* Not one that has ended: what we know of that the kernel has forgotten. */
 	if (sl_sock_attached(s) && sl_link_finished(&s->link) && !side->rx.sleepers && !side->dead &&
 	    !side->reset &&
@@ -396,7 +404,7 @@ void sl_detach_try(struct sl_sock *s, int fd)
 	sl_both_release(s, how);
 	if (!gone)
 		return;
-	sl_offer_gone(s);
+	sl_offer_gone(pair, number);
 	if (s->stat->reason == SL_WHY_NONE || s->stat->reason == SL_WHY_PAIRED)
 		sl_stat_reason(s, SL_WHY_PEER_LEFT);
 	s->call_next = s->calls + (sl_env.chaos_lanes ? 2 : 64 + s->calls);

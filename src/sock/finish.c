@@ -118,7 +118,7 @@ static bool finish(struct sl_sock *s, int fd, bool abort)
 		s->own.holders = 1;
 		s->side = &s->own;
 		sl_map_retire(side, SL_SIDE_LEN);
-		sl_offer_gone(s);
+		sl_offer_gone(s->pair, s->pair_side);
 	} else if (side != &s->own) {
 		sl_side_leave(side);
 		atomic_fetch_sub(&side->holders, 1);

@@ -241,9 +241,10 @@ static bool replace(struct sl_exec *e, struct sl_sock *s)
 static bool give_up(struct sl_exec *e, struct sl_heir *h)
 {
 	struct sl_sock *s = h->s;
+	bool never = atomic_load(&s->offer) == SL_OFFER_NEVER;
 	int how;
 
-	sl_offer_postpone(s); /* first: from here on no other thread attaches it */
+	sl_offer_withdraw(s); /* first: from here on no other thread attaches it */
 	sl_passed_copied(s, s->fd);
 	if (sl_handover(s, s->fd, SL_WHY_EXECED, &e->wait_ns) == -EBUSY && replace(e, s))
 		return false;
@@ -252,6 +253,8 @@ static bool give_up(struct sl_exec *e, struct sl_heir *h)
 		return true;
 	h->foreign = s->side->foreign;
 	s->side->foreign = 1;
+	if (!never) /* it may go on, if the exec fails */
+		atomic_store(&s->offer, sl_sock_attached(s) ? SL_OFFER_TAKEN : SL_OFFER_NONE);
 	if (!e->spawn) {
 		sl_side_leave(s->side);
 		atomic_fetch_sub(&s->side->holders, 1);

@@ -234,7 +234,7 @@ void sl_passed_copied(struct sl_sock *s, int fd);
 void sl_passed_claimed(struct sl_sock *s, int fd, uint32_t gen);
 bool sl_passed_is_claimed(const struct sl_sock *s);
 void sl_offer_postpone(struct sl_sock *s); /* an offer that is under way is taken back, and may be made again */
-void sl_offer_gone(const struct sl_sock *s);
+void sl_offer_gone(uint64_t pair, uint32_t side);
 void sl_offer_settle(struct sl_sock *s); /* SCILAN_CHAOS=pairs: wait for the answer, a little */
 bool sl_offer_stale(const struct sl_sock *s); /* offered to a broker that is gone */
 void sl_offer_fork_child(void);

@@ -389,42 +389,54 @@ static void drop_pair(struct sl_sock *s)
 	}
 }
 
-bool sl_offer_withdraw(struct sl_sock *s)
+/*
+ * Takes back an offer that is under way; @to is its state then. What names it is looked up before: afterwards another
+ * thread may make the next one. Return: what the state was.
+ */
+static uint32_t take_back(struct sl_sock *s, uint32_t to)
 {
 	int how = sl_both_take(s);
-	uint32_t was = atomic_exchange(&s->offer, SL_OFFER_NEVER);
+	uint32_t was = atomic_load(&s->offer), gen, side;
+	uint64_t id, pair;
 
+	do {
+		id = s->offer_id;
+		gen = s->offer_gen;
+		pair = s->pair;
+		side = s->pair_side;
+		if (to == SL_OFFER_NONE && was != SL_OFFER_OUT && was != SL_OFFER_PAIRED)
+			break;
+	} while (!atomic_compare_exchange_strong(&s->offer, &was, to));
 	/* Under the locks: another thread may be attaching it. */
 	if (was == SL_OFFER_PAIRED)
 		drop_pair(s);
 	if (how)
 		sl_both_release(s, how);
-	if (was == SL_OFFER_OUT) {
-		if (s->offer_gen == br.gen) {
-			answered();
-			send_note(SL_MSG_WITHDRAW, s->offer_id, 0, 0);
-		}
+	if (was == SL_OFFER_OUT && gen == br.gen) {
+		answered();
+		send_note(SL_MSG_WITHDRAW, id, 0, 0);
 	} else if (was == SL_OFFER_PAIRED) {
-		send_note(SL_MSG_GONE, 0, s->pair, s->pair_side);
+		send_note(SL_MSG_GONE, 0, pair, side);
 	}
+	return was;
+}
+
+bool sl_offer_withdraw(struct sl_sock *s)
+{
+	uint32_t was = take_back(s, SL_OFFER_NEVER);
+
 	s->offer_id = 0;
 	return was == SL_OFFER_OUT;
 }
 
 void sl_offer_postpone(struct sl_sock *s)
 {
-	uint32_t state = atomic_load(&s->offer);
-
-	if (state != SL_OFFER_OUT && state != SL_OFFER_PAIRED)
-		return;
-	sl_offer_withdraw(s);
-	/* Another thread may have attached it before that. */
-	atomic_store(&s->offer, sl_sock_attached(s) ? SL_OFFER_TAKEN : SL_OFFER_NONE);
+	(void)take_back(s, SL_OFFER_NONE);
 }
 
-void sl_offer_gone(const struct sl_sock *s)
+void sl_offer_gone(uint64_t pair, uint32_t side)
 {
-	send_note(SL_MSG_GONE, 0, s->pair, s->pair_side);
+	send_note(SL_MSG_GONE, 0, pair, side);
 }
 
 /* After how many calls to ask again; 0: never. */
