@@ -31,7 +31,7 @@ SL_EXPORT SL_SHORT ssize_t sendfile(int fd, int in_fd, off_t *pos, size_t len)
 	struct sl_sock *s;
 	ssize_t rc;
 
-	if (sl_unlikely(sl_young_is(fd)) && !sl_tracked(in_fd) && sl_young_out(fd))
+	if (sl_unlikely(sl_young_is(fd)) && !sl_tracked(in_fd) && sl_young_out(fd, 0))
 		return sl_young_out_done(fd, REAL(sendfile)(fd, in_fd, pos, len), len);
 	s = sl_get(fd);
 	if (!s) {

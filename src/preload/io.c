@@ -52,7 +52,7 @@ SL_EXPORT SL_SHORT ssize_t write(int fd, const void *buf, size_t len)
 	struct iovec iov = sl_iov1(buf, len);
 	struct sl_sock *s;
 
-	if (sl_unlikely(sl_young_out(fd)))
+	if (sl_unlikely(sl_young_out(fd, len)))
 		return sl_young_out_done(fd, REAL(write)(fd, buf, len), len);
 	s = sl_likely(len <= SSIZE_MAX) ? sl_get(fd) : NULL;
 	if (!s)
@@ -81,7 +81,7 @@ SL_EXPORT SL_SHORT ssize_t writev(int fd, const struct iovec *iov, int n)
 	struct sl_sock *s;
 	ssize_t done;
 
-	if (sl_unlikely(sl_young_out(fd))) {
+	if (sl_unlikely(sl_young_out(fd, 0))) {
 		done = REAL(writev)(fd, iov, n);
 		return sl_young_out_done(fd, done, done > 0 ? sl_iov_sum(iov, (size_t)n) : 0);
 	}

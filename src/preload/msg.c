@@ -272,7 +272,7 @@ SL_EXPORT SL_SHORT ssize_t send(int fd, const void *buf, size_t len, int flags)
 	struct sl_sock *s;
 	ssize_t rc;
 
-	if (sl_unlikely(!(flags & ~PLAIN_FLAGS) && sl_young_out(fd)))
+	if (sl_unlikely(!(flags & ~PLAIN_FLAGS) && sl_young_out(fd, len)))
 		return sl_young_out_done(fd, REAL(send)(fd, buf, len, flags), len);
 	s = sl_get(fd);
 	if (!s)

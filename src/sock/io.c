@@ -418,12 +418,19 @@ static ssize_t send_result(struct sl_sock *s, int fd, ssize_t rc, size_t sent, i
 	return rc == -EDEADLK ? -EAGAIN : rc;
 }
 
-/* A native send of megabytes that blocks would keep the connection from being attached: in pieces. */
-static bool offering(struct sl_sock *s)
+/*
+ * A native send of megabytes that blocks would keep the connection from being offered and attached: in pieces. One that
+ * nobody has offered yet is worth that only if so much is to come: most are over after their first answer.
+ */
+static bool in_pieces(struct sl_sock *s, const struct msghdr *m)
 {
 	uint32_t state = atomic_load_explicit(&s->offer, memory_order_relaxed);
 
-	return state == SL_OFFER_OUT || state == SL_OFFER_PAIRED;
+	if (state == SL_OFFER_NONE)
+		return sl_iov_total(m) >= SL_SEND_LONG && sl_env.promote_bytes <= SL_SEND_LONG;
+	if (state == SL_OFFER_OUT)
+		return sl_iov_total(m) > NATIVE_PIECE;
+	return state == SL_OFFER_PAIRED;
 }
 
 /* Return: 0 waited; 1 the socket does not block; -EINTR. @sent: a part of the call's bytes. */
@@ -478,8 +485,7 @@ ssize_t sl_sock_send(struct sl_sock *s, int fd, const struct msghdr *m, int flag
 	bool cut = false;
 	ssize_t n;
 
-	if (!sl_sock_attached(s) && (!offering(s) || (sl_iov_total(m) <= NATIVE_PIECE &&
-						       atomic_load(&s->offer) == SL_OFFER_OUT))) {
+	if (!sl_sock_attached(s) && !in_pieces(s, m)) {
 		n = sl_native_send(s, fd, m, flags);
 		if (n != -ERESTART)
 			return n;

@@ -27,6 +27,8 @@
 
 #define SL_YOUNG_MAX 65536u /* descriptors from here on are never young */
 
+#define SL_SEND_LONG (1u << 20) /* one send of so much is worth to be offered for: it grows up */
+
 enum sl_young_flag {
 	SL_YOUNG_CONNECTING = 1, /* connect() said EINPROGRESS */
 	SL_YOUNG_FIN = 2,	 /* the kernel has reported the end */
@@ -58,7 +60,7 @@ void sl_young_end(int fd);
 
 /**
  * sl_young_in() / sl_young_out() - may the caller make the kernel's call itself? Then the function
- * with _done follows
+ * with _done follows. @len: to be sent; 0 where it is not to be known, or never waits
  */
 static inline __attribute__((always_inline)) bool sl_young_in(int fd)
 {
@@ -70,9 +72,10 @@ static inline __attribute__((always_inline)) bool sl_young_in(int fd)
 	return true;
 }
 
-static inline __attribute__((always_inline)) bool sl_young_out(int fd)
+static inline __attribute__((always_inline)) bool sl_young_out(int fd, size_t len)
 {
-	if (sl_likely(!sl_young_is(fd)) || !__libc_single_threaded || !sl_youngs[fd].left)
+	if (sl_likely(!sl_young_is(fd)) || !__libc_single_threaded || !sl_youngs[fd].left ||
+	    len >= SL_SEND_LONG)
 		return false;
 	sl_youngs[fd].left--;
 	sl_youngs[fd].tx_inflight++;
