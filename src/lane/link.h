@@ -198,7 +198,6 @@ static inline bool sl_rx_memory(const struct sl_link *l)
 /** sl_rx_set_hint() - after the reader's position or end has moved: set the words to look at */
 void sl_rx_set_hint(struct sl_link *l);
 
-/* A look without a lock: the word at the reader's position. */
 /**
  * sl_rx_fetch() - what a hint has promised is on its way: have its second cache line come from the peer's core meanwhile
  */
@@ -207,6 +206,7 @@ static inline void sl_rx_fetch(struct sl_link *l)
 	__builtin_prefetch((const char *)atomic_load_explicit(&l->hint, memory_order_relaxed) + 64);
 }
 
+/* A look without a lock: the word at the reader's position. */
 static inline uint32_t sl_rx_hint_word(struct sl_link *l)
 {
 	const struct sl_word_shm *w = atomic_load_explicit(&l->hint, memory_order_relaxed);
