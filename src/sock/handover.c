@@ -120,6 +120,7 @@ int sl_handover(struct sl_sock *s, int fd, enum sl_reason why, uint64_t *wait_ns
 	bool given = false;
 	int rc;
 
+	sl_offer_withdraw(s); /* first: from here on no other thread attaches it */
 	if (!sl_sock_attached(s))
 		return 0;
 	rc = begin(s, fd, &given);
@@ -155,8 +156,6 @@ int sl_sock_pass(struct sl_sock *s, int fd)
 	int how;
 
 	sl_passed_look(s);
-	/* First: from here on no other thread attaches it. */
-	sl_offer_withdraw(s);
 	if (sl_handover(s, fd, SL_WHY_PASSED, &wait_ns) == -EBUSY)
 		return sl_sock_relay(s);
 	how = sl_both_take(s); /* another thread may be detaching it */
@@ -185,7 +184,7 @@ static bool in_use(struct sl_sock *s, int fd)
 
 void sl_sock_bypass_within(struct sl_sock *s, int fd, enum sl_reason why, uint64_t *wait_ns)
 {
-	sl_offer_withdraw(s); /* first, as in sl_sock_pass() */
+	sl_offer_withdraw(s); /* before the look, for the same reason as in sl_handover() */
 	if (in_use(s, fd))
 		(void)sl_handover(s, fd, why, wait_ns);
 	sl_sock_refuse(s, fd, why);
@@ -208,7 +207,6 @@ void sl_sock_bypass_all(enum sl_reason why)
 		s = sl_sock_get(fd);
 		if (!s)
 			continue;
-		sl_offer_withdraw(s);
 		(void)sl_handover(s, fd, why, &wait_ns);
 		sl_sock_refuse(s, fd, why);
 		sl_let_go(s, fd);

@@ -244,7 +244,6 @@ static bool give_up(struct sl_exec *e, struct sl_heir *h)
 	bool never = atomic_load(&s->offer) == SL_OFFER_NEVER;
 	int how;
 
-	sl_offer_withdraw(s); /* first: from here on no other thread attaches it */
 	sl_passed_copied(s, s->fd);
 	if (sl_handover(s, s->fd, SL_WHY_EXECED, &e->wait_ns) == -EBUSY && replace(e, s))
 		return false;
