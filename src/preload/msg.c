@@ -100,9 +100,35 @@ static bool has_rights(const struct msghdr *m)
 	return false;
 }
 
-static int pass_one(int fd, struct passed *p)
+/* @fn: a descriptor of @m; returns what is to stand in its place. */
+static void each_right(const struct msghdr *m, int (*fn)(int fd, void *arg), void *arg)
 {
-	struct sl_sock *s = sl_get(fd);
+	struct msghdr c = *m;
+	struct cmsghdr *h;
+	size_t i, n;
+	int fd, to;
+
+	for (h = CMSG_FIRSTHDR(&c); h; h = CMSG_NXTHDR(&c, h)) {
+		if (!is_rights(h))
+			continue;
+		n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(fd);
+		for (i = 0; i < n; i++) {
+			memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
+			to = fn(fd, arg);
+			if (to != fd)
+				memcpy(CMSG_DATA(h) + i * sizeof(fd), &to, sizeof(to));
+		}
+	}
+}
+
+/*
+ * A message on a UNIX socket may carry one of ours to another process, of which nothing is known: it goes back to TCP
+ * first, with what has not been read.
+ */
+static int pass_one(int fd, void *passed)
+{
+	struct passed *p = passed;
+	struct sl_sock *s = p->n < PASSED_MAX ? sl_get(fd) : NULL;
 	int to;
 
 	if (!s)
@@ -115,60 +141,22 @@ static int pass_one(int fd, struct passed *p)
 	return to;
 }
 
-/*
- * A message on a UNIX socket may carry one of ours to another process, of which nothing is known: it goes back to TCP
- * first, with what has not been read. @m: control data of our own.
- */
-static void hand_over_passed(struct msghdr *m, struct passed *p)
-{
-	struct cmsghdr *h;
-	size_t i, n;
-	int fd;
-
-	for (h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
-		if (!is_rights(h))
-			continue;
-		n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(fd);
-		for (i = 0; i < n && p->n < PASSED_MAX; i++) {
-			memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
-			fd = pass_one(fd, p);
-			memcpy(CMSG_DATA(h) + i * sizeof(fd), &fd, sizeof(fd));
-		}
-	}
-}
-
-static void each_right(const struct msghdr *m, void (*fn)(int fd, const void *arg), const void *arg)
-{
-	struct msghdr c = *m;
-	struct cmsghdr *h;
-	size_t i, n;
-	int fd;
-
-	for (h = CMSG_FIRSTHDR(&c); h; h = CMSG_NXTHDR(&c, h)) {
-		if (!is_rights(h))
-			continue;
-		n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(fd);
-		for (i = 0; i < n; i++) {
-			memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
-			fn(fd, arg);
-		}
-	}
-}
-
-static void not_passed(int fd, const void *arg)
+static int not_passed(int fd, void *arg)
 {
 	struct sl_sock *s = sl_get(fd);
 
 	(void)arg;
-	if (!s)
-		return;
-	sl_sock_not_passed(s);
-	sl_sock_put(s);
+	if (s) {
+		sl_sock_not_passed(s);
+		sl_sock_put(s);
+	}
+	return fd;
 }
 
-static void came(int fd, const void *arg)
+static int came(int fd, void *sender)
 {
-	sl_conn_received(fd, *(const pid_t *)arg);
+	sl_conn_received(fd, *(pid_t *)sender);
+	return fd;
 }
 
 /* A message on a UNIX socket may have brought connections from another process. */
@@ -313,7 +301,7 @@ static ssize_t send_rights(int fd, const struct msghdr *m, int flags)
 		return REAL(sendmsg)(fd, m, flags);
 	memcpy(control, m->msg_control, m->msg_controllen);
 	own.msg_control = control;
-	hand_over_passed(&own, &p);
+	each_right(&own, pass_one, &p);
 	rc = REAL(sendmsg)(fd, &own, flags);
 	err = errno;
 	if (rc < 0)
