@@ -224,7 +224,6 @@ bool sl_offer_withdraw(struct sl_sock *s); /* true: the broker may still have a 
  * Nothing happens where there is no broker: then the others' offers are refused.
  */
 void sl_offer_pass(struct sl_sock *s, int fd, uint32_t more);
-void sl_offer_unpass(struct sl_sock *s); /* one of them will not after all */
 void sl_offer_drop(struct sl_sock *s);
 /* passed.c: before it is withdrawn, and before the message goes; a copy was made that nobody will announce */
 void sl_passed_look(struct sl_sock *s);

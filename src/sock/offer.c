@@ -328,14 +328,12 @@ void sl_offer_out(struct sl_sock *s, int fd)
 		sl_sock_hooks.broker(rc);
 }
 
-static void send_note(enum sl_msg_type type, uint64_t id, uint64_t pair, uint32_t side)
+static void send_note(const struct sl_msg *m)
 {
-	struct sl_msg m = {.type = type, .id = id, .pair = pair, .side = side};
-
 	if (sl_lock(&br.lock))
 		return;
 	if (broker_fd() >= 0)
-		(void)post(&m);
+		(void)post(m);
 	sl_unlock(&br.lock);
 }
 
@@ -360,21 +358,20 @@ void sl_offer_pass(struct sl_sock *s, int fd, uint32_t more)
 	sl_unlock(&br.lock);
 }
 
-void sl_offer_unpass(struct sl_sock *s)
+void sl_sock_not_passed(struct sl_sock *s)
 {
-	struct sl_msg m = {.type = SL_MSG_UNPASS, .id = s->claim, .arg = 1};
+	const struct sl_msg m = {.type = SL_MSG_UNPASS, .id = s->claim, .arg = 1};
 
-	if (!sl_passed_is_claimed(s) || sl_lock(&br.lock))
-		return;
-	if (broker_fd() >= 0)
-		(void)post(&m);
-	sl_unlock(&br.lock);
+	if (sl_passed_is_claimed(s))
+		send_note(&m);
 }
 
 void sl_offer_drop(struct sl_sock *s)
 {
+	const struct sl_msg m = {.type = SL_MSG_DROP, .id = s->claim};
+
 	if (sl_passed_is_claimed(s))
-		send_note(SL_MSG_DROP, s->claim, 0, 0);
+		send_note(&m);
 	s->claim = 0;
 }
 
@@ -413,10 +410,12 @@ static uint32_t take_back(struct sl_sock *s, uint32_t to)
 	if (how)
 		sl_both_release(s, how);
 	if (was == SL_OFFER_OUT && gen == br.gen) {
+		const struct sl_msg m = {.type = SL_MSG_WITHDRAW, .id = id};
+
 		answered();
-		send_note(SL_MSG_WITHDRAW, id, 0, 0);
+		send_note(&m);
 	} else if (was == SL_OFFER_PAIRED) {
-		send_note(SL_MSG_GONE, 0, pair, side);
+		sl_offer_gone(pair, side);
 	}
 	return was;
 }
@@ -436,7 +435,9 @@ void sl_offer_postpone(struct sl_sock *s)
 
 void sl_offer_gone(uint64_t pair, uint32_t side)
 {
-	send_note(SL_MSG_GONE, 0, pair, side);
+	const struct sl_msg m = {.type = SL_MSG_GONE, .pair = pair, .side = side};
+
+	send_note(&m);
 }
 
 /* After how many calls to ask again; 0: never. */

@@ -64,11 +64,6 @@ void sl_passed_copied(struct sl_sock *s, int fd)
 		sl_offer_pass(s, fd, 1);
 }
 
-void sl_sock_not_passed(struct sl_sock *s)
-{
-	sl_offer_unpass(s);
-}
-
 void sl_sock_received(int fd, pid_t sender)
 {
 	struct sl_sock *s = sl_sock_get(fd);
