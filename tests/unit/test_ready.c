@@ -81,19 +81,12 @@ static void test_poll(void **state)
 	sock_close(&p);
 }
 
-struct instance {
-	int ep;
-	struct sock_pair p;
-};
-
 static void epoll_open(struct instance *in, uint32_t events)
 {
 	struct epoll_event ev = {.events = events, .data.u64 = 4711};
 
 	sock_open_promoted(&in->p, SL_RING_LEN_MIN);
-	in->ep = epoll_create1(EPOLL_CLOEXEC);
-	sl_ready_epoll_created(in->ep);
-	assert_int_equal(sl_ready_epoll_ctl(in->ep, EPOLL_CTL_ADD, in->p.fd[1], &ev), 0);
+	instance_open(in, events);
 	assert_int_equal(sl_ready_epoll_ctl(in->ep, EPOLL_CTL_ADD, in->p.fd[1], &ev), -EEXIST);
 }
 
@@ -102,17 +95,6 @@ static void epoll_mod(struct instance *in, uint32_t events)
 	struct epoll_event ev = {.events = events, .data.u64 = 4711};
 
 	assert_int_equal(sl_ready_epoll_ctl(in->ep, EPOLL_CTL_MOD, in->p.fd[1], &ev), 0);
-}
-
-static uint32_t epolled(struct instance *in, const struct timespec *t)
-{
-	struct epoll_event ev[4];
-	int n = sl_ready_epoll_wait(in->ep, ev, 4, t, NULL);
-
-	assert_in_range(n, 0, 1);
-	if (n)
-		assert_int_equal(ev[0].data.u64, 4711);
-	return n ? ev[0].events : 0;
 }
 
 static void epoll_close(struct instance *in)

@@ -275,31 +275,6 @@ static void test_shutdown_wakes_sender(void **state)
 
 /* --- instances --- */
 
-struct instance {
-	int ep;
-	struct sock_pair p;
-};
-
-static void instance_open(struct instance *in, uint32_t events)
-{
-	struct epoll_event ev = {.events = events, .data.u64 = 4711};
-
-	in->ep = epoll_create1(EPOLL_CLOEXEC);
-	sl_ready_epoll_created(in->ep);
-	assert_int_equal(sl_ready_epoll_ctl(in->ep, EPOLL_CTL_ADD, in->p.fd[1], &ev), 0);
-}
-
-static uint32_t epolled(struct instance *in, const struct timespec *t)
-{
-	struct epoll_event ev[4];
-	int n = sl_ready_epoll_wait(in->ep, ev, 4, t, NULL);
-
-	assert_in_range(n, 0, 1);
-	if (n)
-		assert_int_equal(ev[0].data.u64, 4711);
-	return n ? ev[0].events : 0;
-}
-
 static void instance_close(struct instance *in)
 {
 	sl_ready_close(in->ep);

@@ -94,4 +94,30 @@ HELPER ssize_t sock_recv(struct sock_pair *p, unsigned i, void *buf, size_t len,
 	return sl_sock_recv(p->s[i], p->fd[i], &m, flags);
 }
 
+/* A pair, and an epoll instance in which its second end is registered. */
+struct instance {
+	int ep;
+	struct sock_pair p;
+};
+
+HELPER void instance_open(struct instance *in, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.u64 = 4711};
+
+	in->ep = epoll_create1(EPOLL_CLOEXEC);
+	sl_ready_epoll_created(in->ep);
+	assert_int_equal(sl_ready_epoll_ctl(in->ep, EPOLL_CTL_ADD, in->p.fd[1], &ev), 0);
+}
+
+HELPER uint32_t epolled(struct instance *in, const struct timespec *t)
+{
+	struct epoll_event ev[4];
+	int n = sl_ready_epoll_wait(in->ep, ev, 4, t, NULL);
+
+	assert_in_range(n, 0, 1);
+	if (n)
+		assert_int_equal(ev[0].data.u64, 4711);
+	return n ? ev[0].events : 0;
+}
+
 #endif
