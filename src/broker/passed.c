@@ -57,23 +57,39 @@ static struct sl_brk_passed *find(struct sl_brk *b, uint64_t cookie)
 	return NULL;
 }
 
-static void forget(struct sl_brk *b, struct sl_brk_passed *p)
+static void idle_add(struct sl_brk *b, struct sl_brk_passed *p)
+{
+	TAILQ_INSERT_TAIL(&b->passed_idle, p, idle);
+	b->passed_idle_count++;
+}
+
+static void idle_del(struct sl_brk *b, struct sl_brk_passed *p)
 {
 	TAILQ_REMOVE(&b->passed_idle, p, idle);
 	b->passed_idle_count--;
+}
+
+static void forget(struct sl_brk *b, struct sl_brk_passed *p)
+{
+	idle_del(b, p);
 	sl_tab_del(&b->passed_by_cookie, &p->by_cookie);
 	free(p);
+}
+
+static void forget_oldest(struct sl_brk *b)
+{
+	if (b->passed_idle_count > SL_BRK_PASSED_IDLE)
+		forget(b, TAILQ_FIRST(&b->passed_idle));
 }
 
 /* Nobody claims it: as long as copies are on the way it is kept, in order of age, up to a limit. */
 static void now_idle(struct sl_brk *b, struct sl_brk_passed *p)
 {
-	TAILQ_INSERT_TAIL(&b->passed_idle, p, idle);
-	b->passed_idle_count++;
+	idle_add(b, p);
 	if (!p->unknown)
 		forget(b, p);
-	else if (b->passed_idle_count > SL_BRK_PASSED_IDLE)
-		forget(b, TAILQ_FIRST(&b->passed_idle));
+	else
+		forget_oldest(b);
 }
 
 static struct sl_brk_passed *find_or_make(struct sl_brk *b, uint64_t cookie)
@@ -87,8 +103,7 @@ static struct sl_brk_passed *find_or_make(struct sl_brk *b, uint64_t cookie)
 		return NULL;
 	p->cookie = cookie;
 	sl_tab_add(&b->passed_by_cookie, &p->by_cookie, sl_tab_hash(&cookie, sizeof(cookie)));
-	TAILQ_INSERT_TAIL(&b->passed_idle, p, idle);
-	b->passed_idle_count++;
+	idle_add(b, p);
 	return p;
 }
 
@@ -121,10 +136,8 @@ static struct sl_brk_claim *claim(struct sl_brk *b, struct sl_brk_passed *p, str
 		LIST_INSERT_HEAD(&c->claims, cl, of_client);
 		LIST_INSERT_HEAD(&p->claims, cl, of_passed);
 	}
-	if (!p->claimed) {
-		TAILQ_REMOVE(&b->passed_idle, p, idle);
-		b->passed_idle_count--;
-	}
+	if (!p->claimed)
+		idle_del(b, p);
 	cl->count++;
 	p->claimed++;
 	return cl;
@@ -170,8 +183,8 @@ void sl_brk_pass(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg 
 		cl->announced += m->arg;
 	else
 		p->unknown++; /* the sender itself */
-	if (!p->claimed && b->passed_idle_count > SL_BRK_PASSED_IDLE)
-		forget(b, TAILQ_FIRST(&b->passed_idle));
+	if (!p->claimed)
+		forget_oldest(b);
 }
 
 void sl_brk_unpass(struct sl_brk *b, struct sl_brk_client *c, const struct sl_msg *m)
