@@ -38,6 +38,7 @@ static const char help[] =
 	"  --gap USEC       sleep so long between round trips, so that both ends are asleep\n"
 	"  --hold           client: wait for a line of standard input before the measurement,\n"
 	"                   and after it, with the connection still open\n"
+	"  --again          where a blocking recv fails with EAGAIN, call it again\n"
 	"  --hist FILE      write the histogram: nanoseconds, count, cumulative part\n"
 	"  --congestion CC  congestion control (cubic; empty: the machine's default)\n";
 
@@ -54,7 +55,8 @@ static const struct bench_opt options[] = {
 	{"gap", OPT_USEC, &opt.gap_ns},	 {"wait", OPT_TEXT, &opt.wait_name},
 	{"hist", OPT_TEXT, &opt.hist},	 {"congestion", OPT_TEXT, &opt.cc},
 	{"cpu", OPT_CPU, &opt.cpu},	 {"warmup-seconds", OPT_SECONDS, &opt.warmup_ns},
-	{"hold", OPT_FLAG, &opt.hold},	 {NULL, OPT_FLAG, NULL},
+	{"hold", OPT_FLAG, &opt.hold},	 {"again", OPT_FLAG, &end_again},
+	{NULL, OPT_FLAG, NULL},
 };
 
 static char *buf;

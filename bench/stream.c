@@ -39,6 +39,7 @@ static const char help[] =
 	"  --check          send a pattern, compare every byte\n"
 	"  --hold           wait for a line of standard input: the client before it sends, the\n"
 	"                   server with its result printed and the connection still open\n"
+	"  --again          where a blocking recv fails with EAGAIN, call it again\n"
 	"  --cpu N          run on this CPU\n"
 	"  --congestion CC  congestion control (cubic; empty: the machine's default)\n";
 
@@ -57,6 +58,7 @@ static const struct bench_opt options[] = {
 	{"check", OPT_FLAG, &opt.check},
 	{"spin", OPT_FLAG, &opt.spin},
 	{"hold", OPT_FLAG, &opt.hold},
+	{"again", OPT_FLAG, &end_again},
 	{"cpu", OPT_CPU, &opt.cpu},
 	{"congestion", OPT_TEXT, &opt.cc},
 	{NULL, OPT_FLAG, NULL},
@@ -137,7 +139,7 @@ static void receive(size_t me, struct point *from)
 	ssize_t n;
 
 	while ((n = end_recv(&end, buf, len))) {
-		if (n < 0 && (errno == EINTR || (opt.spin && errno == EAGAIN)))
+		if (n < 0 && (end_once_more() || (opt.spin && errno == EAGAIN)))
 			continue;
 		if (n < 0)
 			die("recv");

@@ -453,6 +453,14 @@ void end_send_all(const struct end *e, const void *buf, size_t len)
 	}
 }
 
+int end_again;
+
+/* Did a blocking receive end without data, an error or the end? */
+int end_once_more(void)
+{
+	return errno == EINTR || (end_again && errno == EAGAIN);
+}
+
 size_t end_recv_all(const struct end *e, void *buf, size_t len)
 {
 	size_t got = 0;
@@ -460,7 +468,7 @@ size_t end_recv_all(const struct end *e, void *buf, size_t len)
 	while (got < len) {
 		ssize_t n = end_recv(e, (char *)buf + got, len - got);
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && end_once_more())
 			continue;
 		if (n < 0)
 			die("recv");

@@ -97,6 +97,13 @@ ssize_t end_recv(const struct end *e, void *buf, size_t len);	    /* one call */
 void end_send_all(const struct end *e, const void *buf, size_t len);
 size_t end_recv_all(const struct end *e, void *buf, size_t len);
 
+/*
+ * After a failed end_recv() of a blocking end: is it to be called again? --again sets end_again, for
+ * EAGAIN. That is an error of whoever says so; an eBPF sockmap does when it was woken for nothing.
+ */
+extern int end_again;
+int end_once_more(void);
+
 void end_finish(const struct end *e); /* nothing more will be sent */
 void end_close(const struct end *e);
 

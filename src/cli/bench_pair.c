@@ -256,6 +256,10 @@ static void pingpong_options(const struct sl_bench *b, const struct sl_bench_run
 	add_number(client, "--warmup", warmup(b, r->size));
 	add_seconds(client, "--warmup-seconds", r->crowded ? 0.3 : 0.15);
 	sl_bench_arg(client, "--hold");
+	if (r->v->sockmap) { /* its blocking recv() waits once: woken for nothing, it says EAGAIN */
+		sl_bench_arg(server, "--again");
+		sl_bench_arg(client, "--again");
+	}
 }
 
 json_t *sl_bench_pingpong(struct sl_bench *b, const struct sl_bench_run *r)
@@ -295,8 +299,10 @@ json_t *sl_bench_stream(struct sl_bench *b, const struct sl_bench_run *r)
 		sl_bench_arg(&server, "--spin");
 		sl_bench_arg(&client, "--spin");
 	}
-	if (r->v->sockmap)
+	if (r->v->sockmap) {
 		sl_bench_arg(&client, "--hold");
+		sl_bench_arg(&server, "--again");
+	}
 	if (r->threads > 1) {
 		add_number(&server, "--threads", r->threads);
 		add_number(&client, "--threads", r->threads);

@@ -404,6 +404,21 @@ static void warn_lanes(const json_t *doc, const char *part, FILE *out)
 	}
 }
 
+static void say_errors(const json_t *doc, const char *part, FILE *out)
+{
+	const json_t *f;
+	size_t i;
+
+	json_array_foreach(json_object_get(doc, "figures"), i, f)
+	{
+		const char *p = json_string_value(json_object_get(f, "part"));
+
+		if (p && !strcmp(p, part) && json_object_get(f, "error"))
+			(void)fprintf(out, "  NOTE: %s: a run failed: %s\n", text_of(f, "id"),
+				      text_of(f, "error"));
+	}
+}
+
 static const char *bold(FILE *out, bool on)
 {
 	return !isatty(fileno(out)) ? "" : on ? "\033[1m" : "\033[0m";
@@ -438,6 +453,7 @@ void sl_bench_text(const json_t *doc, const char *part, FILE *out)
 	else
 		print_tables(doc, part, out);
 	warn_lanes(doc, part, out);
+	say_errors(doc, part, out);
 	(void)fputc('\n', out);
 	(void)fflush(out);
 }
