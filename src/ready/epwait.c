@@ -354,7 +354,7 @@ static int look(struct sl_ep *ep, struct epoll_event *ev, int max, bool kernel)
 
 static bool same_cpu(struct sl_ep *ep)
 {
-	return ep->last && sl_sock_attached(ep->last) && sl_sock_same_cpu(ep->last);
+	return ep->last && sl_sock_attached(ep->last) ? sl_sock_same_cpu(ep->last) : sl_cpus_only != 0;
 }
 
 /*

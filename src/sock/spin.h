@@ -19,12 +19,17 @@
  *
  * The purse. What a process spends on spins in vain is a part of one CPU's time at most (--spin-cpu). While it has spent more,
  * places whose last spin was in vain sleep at once. Spins that succeed cost nothing, and neither do yields to a peer on this
- * very core.
+ * very core. Where the process's cgroup has a quota of less than one CPU, it is a part of that (cpus.h): what it wastes
+ * it could not use.
+ *
+ * One usable CPU. A thread that may run on one CPU alone looks once and yields where its peer runs on that one, or nothing is known of it:
+ * as long as it looks, nobody else runs. Where the peer was seen on another CPU, spinning is as good as elsewhere.
  */
 #ifndef SL_SPIN_H
 #define SL_SPIN_H
 
 #include "clock.h"
+#include "cpus.h"
 #include "env.h"
 #include "sock.h"
 #include "sys.h"
@@ -128,12 +133,15 @@ static inline bool sl_spin_tick(const struct sl_spinning *sp)
 /* A spin was in vain: pay for it. Two threads at once may lose some of it. */
 static inline void sl_spin_charge(const struct sl_spinning *sp, bool slept)
 {
-	int64_t left, most = (int64_t)sl_ticks_of_ns(SL_SPIN_PURSE_NS);
-	uint64_t now, since;
+	uint64_t share = atomic_load_explicit(&sl_cpus_percent, memory_order_relaxed), now, since;
+	int64_t left, most = (int64_t)(sl_ticks_of_ns(SL_SPIN_PURSE_NS) * share / SL_CPUS_ALL);
 
-	if (!slept || sl_env.spin_cpu >= SL_SPIN_CPU_ALL)
+	if (!slept)
 		return;
 	now = sp->now ? sp->now : sl_ticks();
+	sl_cpus_look(now);
+	if (sl_env.spin_cpu >= SL_SPIN_CPU_ALL)
+		return;
 	since = now - atomic_load_explicit(&sl_spin_purse.filled, memory_order_relaxed);
 	if (since > UINT64_MAX / 2)
 		since = 0; /* another thread has read the clock later */
@@ -141,7 +149,7 @@ static inline void sl_spin_charge(const struct sl_spinning *sp, bool slept)
 	if (since > sl_ticks_of_ns(SL_SPIN_PURSE_NS) * 100 / (sl_env.spin_cpu + 1))
 		left = most;
 	else
-		left += (int64_t)(since * sl_env.spin_cpu / 100);
+		left += (int64_t)(since * sl_env.spin_cpu * share / (100 * SL_CPUS_ALL));
 	left = left > most ? most : left;
 	if (!sp->same_cpu)
 		left -= (int64_t)(sp->now - sp->start);

@@ -30,12 +30,14 @@ bool sl_sock_same_cpu(struct sl_sock *s)
 	struct sl_seg_shm *shm = s->link.seg.shm;
 	uint32_t mine = sl_cpu(), peer;
 
+	if (sl_unlikely(!mine))
+		mine = sl_cpus_only;
 	if (!shm || !mine)
 		return false;
 	if (atomic_load_explicit(&shm->side[s->link.seg.side].cpu, memory_order_relaxed) != mine)
 		atomic_store_explicit(&shm->side[s->link.seg.side].cpu, mine, memory_order_relaxed);
 	peer = atomic_load_explicit(&shm->side[1 - s->link.seg.side].cpu, memory_order_relaxed);
-	return peer == mine;
+	return peer == mine || (!peer && sl_cpus_only);
 }
 
 /* Something that recv must act on: a record, END of file or an error. rx lock held. */
