@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* link.c - both directions together; see link.h */
 #include <errno.h>
+#include <time.h>
 #include "link.h"
+#include "sys.h"
+
+#define DEAF_TRIES 1000 /* of 100 us */
 
 bool (*sl_link_ring_other)(struct sl_link *l, uint32_t bell);
 
@@ -62,6 +66,20 @@ int sl_link_given(struct sl_link *l, int fd, bool drain)
 	if (rx->state == SL_RX_TCP)
 		return !rx->started;
 	return rx->state == SL_RX_DONE && rx->krcvd >= rx->skip;
+}
+
+void sl_link_deafen(struct sl_link *l, int fd)
+{
+	static const struct timespec step = {.tv_nsec = 100000};
+	int tries = DEAF_TRIES;
+
+	atomic_store_explicit(&l->seg.shm->side[l->seg.side].deaf, 1, memory_order_seq_cst);
+	for (;;) {
+		(void)sl_rx_kernel(l, fd, true);
+		if (!sl_rx_bells(l) || l->side->kfin || l->side->dead || !tries--)
+			return;
+		(void)sl_sys(SYS_nanosleep, &step, 0, 0);
+	}
 }
 
 bool sl_link_finished(const struct sl_link *l)

@@ -35,8 +35,13 @@
  *     ring's memory, before anything else. END comes first, as the kernel may not take all of it at once.
  *     When we have seen END and dropped the bells below `rung`, TCP holds data only. Then our own END follows.
  *     Not possible where the peer has sent FIN, or where bytes from before START lie unread before bells.
+ * L6 (closing the socket). A bell that meets a closed socket is answered by RST, and with it goes what the closing end's
+ *     kernel has not got rid of yet: all that was sent by TCP behind END, which may be megabytes. So before an end
+ *     closes it says that it is deaf, then waits for the bells that `rung` tells of (sl_link_deafen). Who rings
+ *     stores `rung` (L1), then looks whether the peer is deaf: then the bell is not sent, and `rung` taken back. Sequentially
+ *     consistent, all four: one of the two sees the other.
  *
- * Model: model/lanes.pml, model/half.pml, model/back.pml.
+ * Model: model/lanes.pml, model/half.pml, model/back.pml, model/close.pml (L6).
  *
  * All functions want the lock of the direction held (both for those on both), never block, and leave errno
  * alone. -EPROTO means that the peer wrote nonsense; the caller resets the connection.
@@ -277,6 +282,13 @@ int sl_link_give_back(struct sl_link *l, int fd);
  * Return: 1 yes: what the kernel has and will get is data; 0 not yet; -EPROTO.
  */
 int sl_link_given(struct sl_link *l, int fd, bool drain);
+
+/**
+ * sl_link_deafen() - before the kernel is told that nothing more is received: no bell may come from now on (L6)
+ *
+ * Nobody may sleep who counts on one. Waits for one that is under way, 100 ms at most: who was killed at it has sent none.
+ */
+void sl_link_deafen(struct sl_link *l, int fd);
 
 /** sl_link_finished() - both directions are done: the segment may be given up */
 bool sl_link_finished(const struct sl_link *l);

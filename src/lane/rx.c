@@ -75,7 +75,7 @@ uint64_t sl_rx_bells(const struct sl_link *l)
 		return 0;
 	limit = rx->state == SL_RX_DONE ?
 			rx->skip :
-			atomic_load_explicit(&l->in.ctl->rung, memory_order_acquire);
+			atomic_load_explicit(&l->in.ctl->rung, memory_order_seq_cst); /* L6 */
 	return limit > rx->krcvd && limit - rx->krcvd <= INT64_MAX ? limit - rx->krcvd : 0;
 }
 

@@ -150,13 +150,16 @@ int sl_tx_start(struct sl_link *l, int fd)
  * acknowledgement): a bell that is given up then is a wake-up lost. So it is tried for a while; not again while that was
  * in vain.
  */
-static ssize_t send_bell(struct sl_tx_side *tx, int fd)
+static ssize_t send_bell(struct sl_link *l, int fd)
 {
 	static const struct timespec step = {.tv_nsec = 1000000};
+	struct sl_tx_side *tx = &l->side->tx;
 	int tries = tx->stuck ? 1 : 60;
 	ssize_t n;
 
 	for (;;) {
+		if (atomic_load_explicit(&peer(l)->deaf, memory_order_seq_cst))
+			return 0; /* L6 */
 		n = sl_sys_send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n != -EAGAIN)
 			break;
@@ -183,16 +186,16 @@ int sl_tx_bell(struct sl_link *l, int fd)
 	}
 	if (tx->state != SL_TX_MEM || tx->fin)
 		return 0;
-	/* L1: the position first, then the byte. */
-	atomic_store_explicit(&l->out.ctl->rung, tx->ksent + 1, memory_order_release);
-	n = send_bell(tx, fd);
+	/* L1, L6: the position first, then the byte. */
+	atomic_store_explicit(&l->out.ctl->rung, tx->ksent + 1, memory_order_seq_cst);
+	n = send_bell(l, fd);
 	if (n == 1) {
 		tx->ksent++;
 		l->stat->tx.bells++;
 		return 0;
 	}
 	/*
-	 * The window is closed: the peer has bytes to read from before the switch, and looks again by itself
+	 * The peer is deaf. Or the window is closed: the peer has bytes to read from before the switch, and looks again by itself
 	 * (SL_UNCERTAIN_MS). Errors show on the next call.
 	 */
 	atomic_store_explicit(&l->out.ctl->rung, tx->ksent, memory_order_release);

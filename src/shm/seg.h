@@ -56,6 +56,7 @@ struct sl_seg_side_shm {
 	uint32_t pid;		 /* for `status` */
 	char program[16];	 /* for `status`; may lack its NUL */
 	_Atomic uint32_t ended;	 /* enum sl_ended, before the kernel says so */
+	_Atomic uint32_t deaf;	 /* it closes its socket: no bells any more (link.h, L6) */
 };
 
 /* How an end has ended its sending: the kernel's FIN and RST do not tell a crash from a wish. */

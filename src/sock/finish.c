@@ -49,8 +49,9 @@ static void finish_locked(struct sl_sock *s, int fd, bool abort)
 		unread = true;
 	if (unread)
 		sl_link_ends(&s->link, SL_ENDED_RST);
-	(void)sl_rx_kernel(&s->link, fd, true);
-	if (unread && !sd->dead)
+	if (!unread)
+		sl_link_deafen(&s->link, fd);
+	else if (!sd->dead)
 		linger_zero(fd);
 	sl_stat_reason(s, SL_WHY_FINISHED);
 }

@@ -234,9 +234,24 @@ int sl_sock_close(int fd)
 	return 0;
 }
 
+/* Both locks held; attached. */
+static void end_sending(struct sl_sock *s, int fd)
+{
+	bool ring = false;
+
+	/* L4: after FIN we can ring nobody. */
+	(void)sl_rx_close(&s->link, &ring);
+	if (ring)
+		(void)sl_tx_bell(&s->link, fd);
+	(void)sl_tx_fin(&s->link, fd);
+	sl_stat_reason(s, SL_WHY_HALF_CLOSED);
+	if (sl_sock_hooks.kick)
+		sl_sock_hooks.kick(s);
+}
+
 int sl_sock_shutdown(struct sl_sock *s, int fd, int how)
 {
-	bool ring = false, waits, in = how == SHUT_RD || how == SHUT_RDWR;
+	bool waits, in = how == SHUT_RD || how == SHUT_RDWR;
 	bool over = sl_sock_attached(s) && !s->side->masked && (sl_sys_poll_now(fd, 0) & POLLHUP);
 	int took, rc, saved = errno;
 
@@ -244,20 +259,15 @@ int sl_sock_shutdown(struct sl_sock *s, int fd, int how)
 	if (in && !over)
 		s->side->rdshut = 1;
 
-	if (how != SHUT_RD && !over && (in || how == SHUT_WR)) {
+	if (!over && ((in && s->side->tx.fin) || how == SHUT_WR || how == SHUT_RDWR)) {
 		took = sl_both_take(s);
 		if (!took)
 			return -EAGAIN;
-		if (sl_sock_attached(s)) {
-			/* L4: after FIN we can ring nobody. */
-			(void)sl_rx_close(&s->link, &ring);
-			if (ring)
-				(void)sl_tx_bell(&s->link, fd);
-			(void)sl_tx_fin(&s->link, fd);
-			sl_stat_reason(s, SL_WHY_HALF_CLOSED);
-			if (sl_sock_hooks.kick)
-				sl_sock_hooks.kick(s);
-		}
+		if (sl_sock_attached(s) && how != SHUT_RD)
+			end_sending(s, fd);
+		/* Shut down in both directions is as closed, to the kernel. It wakes whoever sleeps. */
+		if (sl_sock_attached(s) && s->side->rdshut)
+			sl_link_deafen(&s->link, fd);
 		s->side->tx.fin = 1;
 		waits = s->waiters;
 		sl_both_release(s, took);

@@ -569,6 +569,60 @@ static void test_fork_while_asleep(void **state)
 	sock_close(&p);
 }
 
+/* --- close --- */
+
+/*
+ * The writer has asked for room, left the lane, sent much by TCP, and closed. The reader makes room only now: its bell would
+ * be answered by RST, and what the kernel still had to send would be lost.
+ */
+static void room_after(int shut)
+{
+	struct pollfd out = {.events = POLLOUT};
+	size_t sent = 0, got = 0;
+	struct sock_pair p;
+	unsigned lane;
+	ssize_t n;
+	int how;
+
+	sock_open_promoted(&p, SL_RING_LEN_MIN);
+	out.fd = p.fd[0];
+	for (lane = 0; lane < 2; lane++) {
+		while ((n = sock_send(&p, 0, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+			sent += (size_t)n;
+		assert_int_equal(n, -EAGAIN);
+		if (lane)
+			break;
+		assert_int_equal(sl_ready_poll(&out, 1, &soon, NULL), 0);
+		how = sl_both_take(p.s[0]);
+		assert_int_equal(sl_leave_locked(p.s[0], p.fd[0], SL_WHY_DEMOTED), 0);
+		sl_both_release(p.s[0], how);
+	}
+	if (shut >= 0) {
+		assert_int_equal(sl_sock_shutdown(p.s[0], p.fd[0], shut), 0);
+	} else {
+		assert_int_equal(sl_sock_close(p.fd[0]), 0);
+		assert_int_equal(close(p.fd[0]), 0);
+	}
+	while ((n = sock_recv(&p, 1, buf, 8192, 0)) > 0)
+		got += (size_t)n;
+	assert_int_equal(n, 0);
+	assert_int_equal(got, sent);
+	sock_close(&p);
+}
+
+static void test_room_after_close(void **state)
+{
+	(void)state;
+	room_after(-1);
+}
+
+static void test_room_after_shutdown(void **state)
+{
+	(void)state;
+	room_after(SHUT_RDWR);
+	room_after(SHUT_WR);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -585,6 +639,8 @@ int main(void)
 		cmocka_unit_test(test_fork_while_asleep),
 		cmocka_unit_test(test_refused_unread),
 		cmocka_unit_test(test_refused_while_sending),
+		cmocka_unit_test(test_room_after_close),
+		cmocka_unit_test(test_room_after_shutdown),
 	};
 
 	sock_setup();
