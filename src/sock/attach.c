@@ -115,7 +115,7 @@ void sl_timeout_note(struct sl_sock *s, int fd)
 	socklen_t len = sizeof(tv);
 
 	(void)sl_sys_getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len);
-	s->rcvtimeo = tv.tv_sec || tv.tv_usec;
+	s->rcvtimeo_us = (uint64_t)tv.tv_sec * 1000000 + (uint64_t)tv.tv_usec;
 }
 
 static uint32_t socket_option(int fd, int name)

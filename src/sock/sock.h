@@ -78,7 +78,7 @@ struct sl_sock {
 	bool nonblock;	      /* O_NONBLOCK, known while attached */
 	int nodelay, cork;    /* the program's TCP_NODELAY and TCP_CORK, kept by us while attached */
 	int lowat;	      /* and its SO_RCVLOWAT, > 0 */
-	bool rcvtimeo;	      /* it has SO_RCVTIMEO, known while attached */
+	uint64_t rcvtimeo_us; /* SO_RCVTIMEO, known while attached; 0: none */
 	bool connecting;
 	bool uncounted;	      /* a native call was left in the middle: what it moved the kernel alone knows */
 	uint8_t settled; /* SCILAN_CHAOS=pairs: how often it has waited for its answer */

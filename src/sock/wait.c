@@ -9,7 +9,7 @@
  * while others sleep on this socket (rx.sleepers); they will wake, as their bell is still there.
  * Epoll instances that wait on it in other threads are kicked instead (sl_sock_hooks.kick).
  *
- * Where the thread has a bell of its own (bell.h), the sleep is a ppoll of socket and bell. Not where SO_RCVTIMEO is set.
+ * Where the thread has a bell of its own (bell.h), the sleep is a ppoll of socket and bell, with SO_RCVTIMEO as its time limit.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -230,11 +230,12 @@ static int sleep_on(struct asleep *z, int fd)
 	return -err;
 }
 
-/* The same by a bell of this thread's own. The ends are told as to poll(). */
-static int sleep_by_bell(struct asleep *z, int fd, int slot)
+/* The same by a bell of this thread's own, for @timeout_us, 0: for ever. The ends are told as to poll(). */
+static int sleep_by_bell(struct asleep *z, int fd, int slot, uint64_t timeout_us)
 {
 	struct pollfd p[2] = {{.fd = fd, .events = POLLIN | POLLRDHUP},
 			      {.fd = sl_bell_fd(slot), .events = POLLIN}};
+	struct timespec ts = {(time_t)(timeout_us / 1000000), (long)(timeout_us % 1000000) * 1000};
 	volatile int rc = 0, n = 0;
 	int saved = errno;
 
@@ -243,9 +244,11 @@ static int sleep_by_bell(struct asleep *z, int fd, int slot)
 	if (call_ends(z)) {
 		rc = -EINTR;
 	} else {
-		n = sl_real.ppoll(p, 2, NULL, NULL);
+		n = sl_real.ppoll(p, 2, timeout_us ? &ts : NULL, NULL);
 		if (n < 0 && errno == EINTR)
 			rc = interrupted(z);
+		else if (n == 0)
+			rc = -EAGAIN;
 	}
 	errno = saved;
 	sl_sect_resume(&z->pause);
@@ -263,7 +266,7 @@ static int sleep_by_bell(struct asleep *z, int fd, int slot)
 /* This thread's bell, if it can sleep by it; -1. */
 static int bell_for(const struct sl_sock *s)
 {
-	return s->rcvtimeo || s->side->rx.state != SL_RX_MEM ? -1 : sl_bell_mine();
+	return s->side->rx.state != SL_RX_MEM ? -1 : sl_bell_mine();
 }
 
 /*
@@ -374,12 +377,14 @@ int sl_wait_in(struct sl_sock *s, int fd, bool part)
 	s->stat->rx.sleeps++;
 	sl_stat_page->wakeups++;
 	again = s->side->tx.state == SL_TX_BACK; /* nobody wakes us to send the rest */
-	if (busy || again || sl_sect_due())
+	if (number)
+		z.timeout = s->rcvtimeo_us != 0;
+	else if (busy || again || sl_sect_due())
 		z.timeout = receive_timeout(fd);
 	if (busy || again)
 		rc = sleep_edge(&z, fd, 10, NULL, -1);
 	else
-		rc = number ? sleep_by_bell(&z, fd, slot) : sleep_on(&z, fd);
+		rc = number ? sleep_by_bell(&z, fd, slot, s->rcvtimeo_us) : sleep_on(&z, fd);
 	sl_spin_done(&sp, true);
 	return (busy || again) && rc == -EAGAIN ? 0 : rc;
 }
@@ -513,7 +518,7 @@ static int sleep_out(struct asleep *z, int fd, bool busy, uint64_t *until)
 	if (busy || timeout >= 0)
 		rc = sleep_edge(z, fd, ms, out_ready, slot);
 	else
-		rc = slot >= 0 ? sleep_by_bell(z, fd, slot) : sleep_on(z, fd);
+		rc = slot >= 0 ? sleep_by_bell(z, fd, slot, 0) : sleep_on(z, fd);
 	return rc == -EAGAIN && (timeout < 0 || ms != timeout) ? 0 : rc;
 }
 

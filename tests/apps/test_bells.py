@@ -8,7 +8,7 @@ from harness.procs import send
 from harness.wait import until
 
 ROUNDS = 300
-HOWS = ("recv", "poll", "select", "epoll")
+HOWS = ("recv", "limit", "poll", "select", "epoll")
 pytestmark = pytest.mark.modes("eager", "auto")
 
 

@@ -1,12 +1,13 @@
 """
-asleep.py PORT HOW          a server that answers each message of 64 bytes, waiting by HOW (recv, poll,
-                            select or epoll)
+asleep.py PORT HOW          a server that answers each message of 64 bytes, waiting by HOW (recv, limit,
+                            poll, select or epoll); limit is recv with SO_RCVTIMEO
 asleep.py PORT HOW ROUNDS   its client: 2 ms between two messages, so that the server sleeps each time
 
 The server prints what ended it.
 """
 import select
 import socket
+import struct
 import sys
 import time
 
@@ -22,6 +23,8 @@ def waiter(how, sock):
         return po.poll
     if how == "select":
         return lambda: select.select([sock], [], [])
+    if how == "limit":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 20, 0))
     return lambda: None
 
 
