@@ -56,9 +56,17 @@ static int msg_check(const struct msghdr *m)
 
 static ssize_t sock_recvmsg(struct sl_sock *s, int fd, struct msghdr *m, int flags)
 {
-	int rc = msg_check(m);
+	size_t room = m->msg_control ? m->msg_controllen : 0;
+	ssize_t rc = msg_check(m);
 
-	return rc ? rc : sl_sock_recv(s, fd, m, flags);
+	if (rc)
+		return rc;
+	if (sl_unlikely(room))
+		sl_sock_before_control(s, fd);
+	rc = sl_sock_recv(s, fd, m, flags);
+	if (sl_unlikely(room) && rc > 0)
+		sl_sock_control(s, m, room);
+	return rc;
 }
 
 static ssize_t sock_sendmsg(struct sl_sock *s, int fd, const struct msghdr *m, int flags)

@@ -58,7 +58,8 @@
 	X(EPOLL_NESTED, "in an epoll instance that is itself polled")                             \
 	X(RAW_CODE, "the program or a library makes system calls without libc")                    \
 	X(SECCOMP, "the program limits its own system calls (seccomp)")                            \
-	X(RECEIVED, "came by SCM_RIGHTS; who else holds it is not known")
+	X(RECEIVED, "came by SCM_RIGHTS; who else holds it is not known")                          \
+	X(OPT_INQ, "TCP_INQ")
 
 enum sl_reason {
 #define X(name, text) SL_WHY_##name,

@@ -4,7 +4,9 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdarg.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include "internal.h"
 #include "real.h"
 #include "sys.h"
@@ -19,9 +21,8 @@ static enum sl_reason sock_option(int name)
 	switch (name) {
 	case SO_ZEROCOPY:
 		return SL_WHY_OPT_ZEROCOPY;
-	case SO_TIMESTAMP:
-	case SO_TIMESTAMPNS:
-	case SO_TIMESTAMPING:
+	case SO_TIMESTAMPING_OLD: /* its times of sending come by the error queue */
+	case SO_TIMESTAMPING_NEW:
 		return SL_WHY_OPT_TIMESTAMP;
 	case SO_PEEK_OFF:
 		return SL_WHY_OPT_PEEK_OFF;
@@ -40,6 +41,8 @@ static SL_SHORT enum sl_reason tcp_option(int name)
 		return SL_WHY_OPT_ULP;
 	case TCP_REPAIR:
 		return SL_WHY_OPT_REPAIR;
+	case TCP_INQ:
+		return SL_WHY_OPT_INQ;
 	case TCP_MD5SIG:
 	case TCP_MD5SIG_EXT:
 	case TCP_AO_ADD_KEY:
@@ -47,6 +50,62 @@ static SL_SHORT enum sl_reason tcp_option(int name)
 	default:
 		return SL_WHY_NONE;
 	}
+}
+
+/* Times of arrival: they come with recvmsg(), to those who have room for them. */
+static bool is_stamp(int name)
+{
+	return name == SO_TIMESTAMP_OLD || name == SO_TIMESTAMP_NEW || name == SO_TIMESTAMPNS_OLD ||
+	       name == SO_TIMESTAMPNS_NEW;
+}
+
+/* Which of them is on, 0: none. The kernel knows also where the listener had it, or a program before this one. */
+static uint8_t stamp_of(int fd)
+{
+	static const uint8_t names[] = {SO_TIMESTAMP_OLD, SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_OLD, SO_TIMESTAMPNS_NEW};
+	socklen_t len;
+	unsigned i;
+	int on;
+
+	for (i = 0; i < sizeof(names); i++) {
+		on = 0;
+		len = sizeof(on);
+		if (sl_sys_getsockopt(fd, SOL_SOCKET, names[i], &on, &len) == 0 && on)
+			return names[i];
+	}
+	return 0;
+}
+
+void sl_sock_before_control(struct sl_sock *s, int fd)
+{
+	if (s->looked)
+		return;
+	s->looked = true;
+	s->stamp = stamp_of(fd);
+	if (s->stamp)
+		sl_sock_refuse(s, fd, SL_WHY_OPT_TIMESTAMP);
+}
+
+void sl_sock_control(struct sl_sock *s, struct msghdr *m, size_t room)
+{
+	bool ns = s->stamp == SO_TIMESTAMPNS_OLD || s->stamp == SO_TIMESTAMPNS_NEW;
+	struct {
+		struct cmsghdr head;
+		int64_t time[2];
+	} c = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = s->stamp}};
+	struct timespec now;
+
+	if (!s->stamp || m->msg_controllen)
+		return;
+	if (room < sizeof(c))
+		m->msg_flags |= MSG_CTRUNC;
+	if (room < sizeof(c.head))
+		return;
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	c.time[0] = now.tv_sec;
+	c.time[1] = ns ? now.tv_nsec : now.tv_nsec / 1000;
+	c.head.cmsg_len = m->msg_controllen = room < sizeof(c) ? room : sizeof(c);
+	memcpy(m->msg_control, &c, m->msg_controllen);
 }
 
 static enum sl_reason refuse_for(int level, int name, const void *val, socklen_t len)
@@ -148,6 +207,8 @@ int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const voi
 		sl_sock_refuse(s, fd, why);
 	if (level == SOL_SOCKET && (name == SO_RCVTIMEO_OLD || name == SO_RCVTIMEO_NEW))
 		sl_timeout_note(s, fd);
+	if (level == SOL_SOCKET && is_stamp(name))
+		s->looked = false;
 	if (level == SOL_SOCKET && of_buffers(name))
 		take_buffers(s, fd);
 	return rc;

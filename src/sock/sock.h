@@ -83,6 +83,8 @@ struct sl_sock {
 	bool uncounted;	      /* a native call was left in the middle: what it moved the kernel alone knows */
 	uint8_t settled; /* SCILAN_CHAOS=pairs: how often it has waited for its answer */
 	bool oob;     /* urgent data was used */
+	bool looked;   /* at its options, since a recvmsg() had room for what they put beside the data */
+	uint8_t stamp; /* SO_TIMESTAMP or a relative that is on */
 	bool received; /* by SCM_RIGHTS: the broker is to say whether we are its only holder */
 	uint32_t sender; /* and from whom: a process id */
 	bool passed;   /* by SCM_RIGHTS, to others */
@@ -222,6 +224,18 @@ int sl_sock_setsockopt(struct sl_sock *s, int fd, int level, int name, const voi
 int sl_sock_getsockopt(struct sl_sock *s, int fd, int level, int name, void *val, socklen_t *len);
 int sl_sock_ioctl(struct sl_sock *s, int fd, unsigned long req, void *arg);
 void sl_sock_setfl(struct sl_sock *s, int fd, int flags);
+
+/**
+ * sl_sock_before_control() - recvmsg() is about to be called with room for control messages
+ * sl_sock_control() - and has taken bytes
+ * @room: in front of the call; what it left is in @m
+ *
+ * Many programs ask for times of arrival on all their sockets, and take them on those of UDP only (iperf). So it is not
+ * SO_TIMESTAMP that sends a connection back to TCP, but the first recvmsg() that would get a time. What is unread in
+ * memory then gets the time at which it is taken.
+ */
+void sl_sock_before_control(struct sl_sock *s, int fd);
+void sl_sock_control(struct sl_sock *s, struct msghdr *m, size_t room);
 
 /**
  * sl_sock_refuse() - keep this connection on TCP from now on; a promoted one leaves the memory lane

@@ -4,7 +4,7 @@ many.py PORT: a client of many connections to an echo server, driven by lines on
 open N     connect N more
 ping N     N messages there and back on each connection, checked
 close N    close the N that were opened last
-stamp N    ask the kernel for times of arrival (SO_TIMESTAMP) on the first N
+stamp N    ask the kernel for times of sending (SO_TIMESTAMPING) on the first N
 race N     N messages there and back on the connection that was opened first
 
 Answers "ok" to each; to race with the median of the times of a round trip behind it, in microseconds. Sleeps in epoll, on its connections and on its input.
@@ -34,7 +34,7 @@ def do_close(count):
 
 def do_stamp(count):
     for conn in conns[:count]:
-        conn.setsockopt(socket.SOL_SOCKET, 29, 1) # SO_TIMESTAMP
+        conn.setsockopt(socket.SOL_SOCKET, 37, 1) # SO_TIMESTAMPING, SOF_TIMESTAMPING_TX_HARDWARE
 
 
 def do_race(count):
