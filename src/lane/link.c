@@ -20,6 +20,7 @@ void sl_link_init(struct sl_link *l, const struct sl_seg *seg, struct sl_side_sh
 	l->bell.next_ns = 0;
 	sl_ring_init(&l->out, seg, seg->side);
 	sl_ring_init(&l->in, seg, 1 - seg->side);
+	atomic_store_explicit(&l->in.ctl->kread, side->rx.krcvd, memory_order_relaxed);
 	sl_rx_set_hint(l);
 }
 
@@ -90,15 +91,24 @@ bool sl_link_finished(const struct sl_link *l)
 	       sd->rx.krcvd >= sd->rx.skip;
 }
 
+bool sl_link_quiet(const struct sl_link *l)
+{
+	return !l->side->tx.stayed ||
+	       atomic_load_explicit(&l->out.ctl->quiet, memory_order_relaxed);
+}
+
 bool sl_link_unread(const struct sl_link *l)
 {
 	const struct sl_tx_side *tx = &l->side->tx;
-	uint64_t consumed;
+	uint64_t consumed, end = tx->state == SL_TX_MEM ? tx->ring.pos : tx->end;
 
 	if (tx->state == SL_TX_TCP)
 		return false;
 	consumed = atomic_load_explicit(&l->out.ctl->consumed, memory_order_relaxed);
-	return tx->state == SL_TX_MEM ? consumed != tx->ring.pos : consumed < tx->end;
+	/* Nothing but START: it is not read before the bytes that it stands behind, which the kernel has. */
+	if (consumed == 0 && tx->stayed && end <= SL_LINK_START)
+		return atomic_load_explicit(&l->out.ctl->kread, memory_order_relaxed) != tx->kstart;
+	return tx->state == SL_TX_MEM ? consumed != end : consumed < end;
 }
 
 static enum sl_ended peer_ended(const struct sl_link *l)

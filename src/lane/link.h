@@ -58,6 +58,9 @@ struct sl_start_shm {
 	uint64_t kpos; /* kernel-lane position of the switch */
 };
 
+/* Its record's place in the ring, where it is the first one. */
+#define SL_LINK_START (sizeof(struct sl_word_shm) + sizeof(struct sl_start_shm))
+
 struct sl_link {
 	struct sl_seg seg;
 	struct sl_ring out, in;
@@ -166,6 +169,13 @@ ssize_t sl_rx_avail(struct sl_link *l, int fd, size_t enough);
  *	   an error).
  */
 int sl_rx_kernel(struct sl_link *l, int fd, bool drain);
+
+/**
+ * sl_rx_arrived() - grows when data arrive, on whichever lane, and when nothing else does
+ *
+ * Not by bells, nor by a change of lane: two that are equal mean that nothing has come in between. @l: NULL: not attached
+ */
+uint64_t sl_rx_arrived(struct sl_link *l, struct sl_rx_side *rx, int fd);
 
 /** sl_rx_bells() - bells that lie in the kernel's queue, or are about to */
 uint64_t sl_rx_bells(const struct sl_link *l);
@@ -292,6 +302,14 @@ void sl_link_deafen(struct sl_link *l, int fd);
 
 /** sl_link_finished() - both directions are done: the segment may be given up */
 bool sl_link_finished(const struct sl_link *l);
+
+/**
+ * sl_link_quiet() - the peer has read all that we sent by memory, and no bell of ours lies unread in its kernel's queue
+ *
+ * Not before that may the segment be forgotten: the kernel of a peer that is killed sends RST for a bell as for data, and
+ * FIN where data lie unread in the ring. Without it nobody knows which it was (sl_link_error(), sl_link_ended()).
+ */
+bool sl_link_quiet(const struct sl_link *l);
 
 /** sl_link_unread() - true when the dead peer had not taken everything we sent */
 bool sl_link_unread(const struct sl_link *l);

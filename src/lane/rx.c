@@ -17,6 +17,47 @@ void sl_rx_set_hint(struct sl_link *l)
 			      memory_order_relaxed);
 }
 
+/* What has come by the ring: all records but START, which is the first one. END is not counted among them. */
+static uint64_t in_ring(const struct sl_rx_side *rx)
+{
+	return rx->ring.end > SL_LINK_START ? rx->ring.end - SL_LINK_START : 0;
+}
+
+uint64_t sl_rx_arrived(struct sl_link *l, struct sl_rx_side *rx, int fd)
+{
+	bool ended, ring = l && rx->state != SL_RX_DONE;
+	uint64_t in_kernel, rung, rings = rx->rings;
+	int queued = 0;
+
+	if (ring)
+		rings += in_ring(rx);
+	ended = ring && sl_ring_ended(&l->in, &rx->ring);
+	if (ring && rx->state != SL_RX_TCP && !ended)
+		return rings + rx->start - rx->bells; /* the kernel has bells only */
+	if (sl_sys_ioctl(fd, FIONREAD, &queued) < 0 || queued < 0)
+		queued = 0;
+	in_kernel = rx->krcvd + (unsigned)queued;
+	if (ring && rx->started) {
+		/* With END seen this is the last value (L1): data come behind it. */
+		rung = atomic_load_explicit(&l->in.ctl->rung, memory_order_acquire);
+		if (ended && in_kernel > rung)
+			rings += in_kernel - rung;
+		in_kernel = sl_min_u64(in_kernel, rx->start);
+	} else if (rx->state == SL_RX_DONE && in_kernel < rx->skip) {
+		in_kernel = rx->skip;
+	}
+	return rings + in_kernel - rx->bells;
+}
+
+/* The peer may forget the segment as far as this is concerned (sl_link_quiet()). */
+static void tell_quiet(struct sl_link *l)
+{
+	const struct sl_rx_side *rx = &l->side->rx;
+
+	if (rx->state == SL_RX_DONE && rx->krcvd >= rx->skip)
+		atomic_store_explicit(&l->in.ctl->quiet, 1, memory_order_relaxed);
+}
+
 static void done(struct sl_link *l)
 {
 	struct sl_rx_side *rx = &l->side->rx;
@@ -27,11 +68,14 @@ static void done(struct sl_link *l)
 			   atomic_load_explicit(&l->in.ctl->rung, memory_order_acquire);
 	if (rx->skip - rx->krcvd > INT64_MAX)
 		rx->skip = rx->krcvd;
+	if (rx->started && rx->skip > rx->start)
+		rx->bells += rx->skip - rx->start;
 	rx->state = SL_RX_DONE;
 	atomic_store_explicit(&l->in.ctl->consumed, rx->ring.pos, memory_order_relaxed);
 	l->side->left = 1;
 	l->stat->rx.lane = SL_STAT_TCP;
 	sl_rx_set_hint(l);
+	tell_quiet(l);
 }
 
 /*
@@ -61,6 +105,7 @@ static ssize_t drop(struct sl_link *l, int fd)
 	if (n > 0) {
 		l->side->rx.krcvd += (uint64_t)n;
 		l->stat->rx.bells += (uint64_t)n;
+		tell_quiet(l);
 	}
 	return n;
 }
@@ -106,6 +151,7 @@ static int control(struct sl_link *l, enum sl_rec_type type, const uint8_t *data
 		sl_rx_set_hint(l);
 		return 1;
 	case SL_END:
+		rx->rings += in_ring(rx);
 		sl_ring_take(&l->in, &rx->ring, len);
 		done(l);
 		return 1;
@@ -252,6 +298,7 @@ static ssize_t recv_kernel(struct sl_link *l, int fd, struct sl_sink *sink, size
 	}
 	if (!(flags & MSG_PEEK)) {
 		l->side->rx.krcvd += got;
+		atomic_store_explicit(&l->in.ctl->kread, l->side->rx.krcvd, memory_order_relaxed);
 		l->stat->rx.bytes_tcp += got;
 	}
 	if (n <= 0)

@@ -43,6 +43,8 @@ struct sl_tx_side {
 	uint32_t taken_off; /* from here on in the place of the record behind the last */
 	uint64_t end;	  /* SL_TX_DONE: the ring's data stands before this position */
 	uint64_t kend;	  /* and data was sent by TCP from this kernel-lane position on */
+	uint64_t kstart;  /* START's: between the two all bytes were bells */
+	uint32_t stayed;  /* START was published */
 };
 
 struct sl_rx_side {
@@ -55,6 +57,8 @@ struct sl_rx_side {
 	uint32_t fin;	   /* FIN record seen */
 	uint32_t sleepers; /* threads asleep in the kernel that count on a bell */
 	uint32_t given;	   /* what was unread was given back: it comes by TCP; no more credit */
+	uint64_t bells;	   /* kernel bytes below @skip that were no data, of all stays that are over */
+	uint64_t rings;	   /* what their rings have added to sl_rx_arrived() */
 };
 
 #define SL_SIDE_WHO 16

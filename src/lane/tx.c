@@ -139,6 +139,8 @@ int sl_tx_start(struct sl_link *l, int fd)
 	if (rc < 0)
 		return rc;
 	tx->state = SL_TX_MEM;
+	tx->kstart = tx->ksent;
+	tx->stayed = 1;
 	l->stat->tx.lane = SL_STAT_MEMORY;
 	if (ring)
 		(void)sl_tx_bell(l, fd);

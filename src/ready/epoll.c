@@ -27,19 +27,23 @@ static int our_ctl(struct sl_item *it, int op)
 {
 	struct epoll_event ev = {.events = OURS, .data.u64 = sl_item_tag(it)};
 
+	if (!it->listed)
+		return -ENOENT; /* the number may be another file's by now */
 	it->ep->ours = true;
+	atomic_store(&it->modified, op == EPOLL_CTL_MOD);
 	return raw_ctl(it->ep, op, it->fd, &ev);
 }
 
 /*
  * The program's own registration. EPOLLONESHOT carries our tag, so that we learn that it has fired: it must not fire
- * once more when the socket is promoted.
+ * once more when the socket is promoted. So does EPOLLET, where we know what the program was told (known).
  */
 static int native_ctl(struct sl_item *it, int op, uint32_t events)
 {
 	struct epoll_event ev = {.events = events, .data = it->want.data};
 
-	if ((it->want.events & EPOLLONESHOT) && !it->ep->forked) {
+	if (((it->want.events & EPOLLONESHOT) || ((it->want.events & EPOLLET) && it->known)) &&
+	    !it->ep->forked) {
 		it->ep->ours = true;
 		ev.data.u64 = sl_item_tag(it);
 	}
@@ -149,16 +153,20 @@ static int promote_item(struct sl_item *it, struct sl_sock *s)
 		return 0;
 	if (refusal(it->ep, &it->want))
 		return -(int)refusal(it->ep, &it->want);
-	/* A program that waits for room in the kernel's queue is told of room in the ring instead. */
-	it->full_seq = s->full_seq - s->native_full;
-	it->edge = 0; /* a new ring: its positions may be those that were reported of the last one */
+	if (!it->known) {
+		/* A program that waits for room in the kernel's queue is told of room in the ring instead. */
+		it->full_seq = s->full_seq - s->native_full;
+		it->edge = 0;
+	}
 	sl_item_link(it, s);
 	/* First: another thread may be waiting, and an event with our tag tells it nothing before. */
 	atomic_store(&it->promoted, true);
 	atomic_fetch_add(&it->ep->promoted, 1);
 	rc = our_ctl(it, EPOLL_CTL_MOD);
-	if (rc == 0)
+	if (rc == 0) {
+		it->known = true;
 		return 0;
+	}
 	atomic_store(&it->promoted, false);
 	sl_item_unlink(it);
 	atomic_fetch_sub(&it->ep->promoted, 1);
@@ -168,6 +176,7 @@ static int promote_item(struct sl_item *it, struct sl_sock *s)
 /* What the kernel has to know of one that is not promoted any more. */
 static void set_native(struct sl_item *it)
 {
+	atomic_store(&it->modified, true);
 	if (it->dormant)
 		(void)raw_ctl(it->ep, EPOLL_CTL_DEL, it->fd, NULL);
 	else
@@ -216,6 +225,8 @@ static int add_tracked(struct sl_ep *ep, struct sl_sock *s, int fd, struct epoll
 		return -ENOMEM;
 	/* With the locks of a socket held it is neither promoted nor demoted meanwhile. */
 	how = sl_lock(&s->rx_lock);
+	it->known = s->was_attached;
+	it->pending = it->known;
 	if (sl_unlikely(sl_sock_attached(s)) && !refused) {
 		rc = our_ctl(it, EPOLL_CTL_ADD);
 		if (rc == 0) {
@@ -293,6 +304,7 @@ static int change_native(struct sl_item *it, struct epoll_event *ev)
 
 	it->want = *ev;
 	it->disabled = false; /* before it fires */
+	it->pending = it->known;
 	rc = native_ctl(it, EPOLL_CTL_MOD, ev->events);
 	if (rc < 0) {
 		it->want = was;
@@ -316,6 +328,7 @@ static int ctl_mod(struct sl_ep *ep, struct sl_item *it, int fd, struct epoll_ev
 		/* As in add_tracked(): nobody makes the registration ours meanwhile. */
 		how = sl_lock(&s->rx_lock);
 		promoted = atomic_load(&it->promoted);
+		it->known |= s->was_attached;
 		if (!promoted)
 			rc = change_native(it, ev);
 		if (!how)
@@ -488,8 +501,10 @@ static void forget(struct sl_item *it)
 static void hook_closed(struct sl_sock *s, int fd)
 {
 	/* While another descriptor stands for it the kernel keeps reporting it: so do we. */
-	if (atomic_load(&s->nfds) != 1)
+	if (atomic_load(&s->nfds) != 1) {
+		sl_items_keep(s, fd, promote_item);
 		return;
+	}
 	/* The broker may hold the file a little longer, and with it the kernel would keep the registration. */
 	if (s->offer_gen)
 		sl_items_each_fd(fd, forget);

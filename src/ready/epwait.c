@@ -17,6 +17,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include "bell.h"
 #include "env.h"
@@ -31,6 +32,16 @@
 #define IDLE_MAX       256 /* looks in vain after which one of many hot sockets is armed and cold */
 #define MANY	       16
 #define BATCH	       64
+#define OUT_BITS       ((uint32_t)(EPOLLOUT | EPOLLWRNORM))
+
+/* The program is told @ev. What has come since we looked for input is none of it. */
+static void note_told(struct sl_item *it, struct sl_sock *s, uint32_t ev, uint64_t edge)
+{
+	if (ev & ~OUT_BITS)
+		it->edge = edge;
+	if (ev & OUT_BITS)
+		it->full_seq = s->full_seq;
+}
 
 /*
  * What the program is to be told about this item, of the socket @s, now; 0: nothing.
@@ -48,16 +59,12 @@ static uint32_t report(struct sl_item *it, struct sl_sock *s)
 	if (it->want.events & EPOLLET) {
 		edge = sl_sock_edge(s);
 		if (edge != it->edge)
-			edges |= EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
-		if (s->full_seq != it->full_seq && (ev & EPOLLOUT))
-			edges |= EPOLLOUT;
-		if (!it->pending && !(edges & (ev | EPOLLIN)))
-			return 0;
+			edges |= ~OUT_BITS;
+		if (s->full_seq != it->full_seq)
+			edges |= OUT_BITS;
 		if (!it->pending && !(ev & edges))
 			return 0;
-		it->edge = edge;
-		if (ev & EPOLLOUT)
-			it->full_seq = s->full_seq;
+		note_told(it, s, ev, edge);
 	}
 	it->pending = false;
 	it->kernel_edge = 0;
@@ -134,6 +141,9 @@ static void kernel_event(struct sl_item *it, uint32_t events)
 	struct sl_sock *s;
 	uint32_t known = 0; /* no new edge: sl_sock_edge() has counted it */
 
+	/* Who was told that there is no room is told of it by full_seq. */
+	if (atomic_exchange(&it->modified, false))
+		known = EPOLLOUT;
 	if (!atomic_load(&it->promoted) || !(s = it->sock))
 		return;
 	if (s->side->kfin || s->side->rx.ring.fin)
@@ -144,13 +154,51 @@ static void kernel_event(struct sl_item *it, uint32_t events)
 	if (it->dormant)
 		return; /* the program is not told, but what has happened has happened: this edge does not come again */
 	events &= ~known;
-	if (!sl_rx_memory(&s->link))
-		it->kernel_edge |= events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
-	else
-		it->kernel_edge |= events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+	it->kernel_edge |= events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
 	if (sl_sock_kernel_out(s))
 		it->kernel_edge |= events & EPOLLOUT;
 	sl_item_heat(it);
+}
+
+/*
+ * An event of an edge-triggered registration that is the program's again (native_ctl()). The kernel was made to tell what
+ * holds when it was modified: has the program been told?
+ */
+static bool told_before(struct sl_item *it, uint32_t events)
+{
+	bool again = atomic_exchange(&it->modified, false) && !it->pending &&
+		     !(it->want.events & EPOLLONESHOT) && !(events & (EPOLLERR | EPOLLHUP | EPOLLPRI));
+	struct sl_sock *s = sl_sock_get(it->fd);
+	uint64_t edge;
+
+	if (!s)
+		return false;
+	if (sl_sys_poll_now(it->fd, POLLRDHUP) & POLLRDHUP)
+		s->side->kfin = 1; /* the kernel shows it in no count */
+	edge = sl_sock_edge(s);
+	again = again && edge == it->edge && edge != SL_EDGE_UNKNOWN &&
+		(!(events & OUT_BITS) || s->full_seq == it->full_seq);
+	if (!again)
+		note_told(it, s, events, edge);
+	it->pending = false;
+	sl_sock_put(s);
+	return again;
+}
+
+/* With our tag, but of the kernel's own. Return: what the program is told. */
+static uint32_t native_event(struct sl_item *it, uint32_t events)
+{
+	events &= it->want.events | EPOLLERR | EPOLLHUP;
+	if (it->dormant || !events)
+		return 0;
+	if (it->want.events & EPOLLONESHOT) {
+		if (it->disabled)
+			return 0;
+		it->disabled = true; /* it is spent now */
+	} else if (!(it->want.events & EPOLLET)) {
+		return 0;
+	}
+	return it->want.events & EPOLLET && it->known && told_before(it, events) ? 0 : events;
 }
 
 /* The instance's bell was rung: for those that are not armed with it any more. Instance's lock held. */
@@ -180,6 +228,7 @@ static void bell_event(struct sl_ep *ep)
 static int sort_events(struct sl_ep *ep, struct epoll_event *ev, int n)
 {
 	struct sl_item *it;
+	uint32_t events;
 	int i, out = 0;
 	bool pump = false;
 
@@ -200,11 +249,11 @@ static int sort_events(struct sl_ep *ep, struct epoll_event *ev, int n)
 				continue;
 			if (atomic_load(&it->promoted)) {
 				kernel_event(it, ev[i].events);
-			} else if ((it->want.events & EPOLLONESHOT) && !it->disabled) {
-				/* Of the kernel's own, which is spent now (native_ctl). */
-				it->disabled = true;
-				ev[out].events =
-					ev[i].events & (it->want.events | EPOLLERR | EPOLLHUP);
+				continue;
+			}
+			events = native_event(it, ev[i].events);
+			if (events) {
+				ev[out].events = events;
 				ev[out++].data = it->want.data;
 			}
 		}

@@ -234,6 +234,22 @@ SL_SHORT void sl_items_drop_fd(int fd)
 	}
 }
 
+void sl_items_keep(struct sl_sock *s, int fd, int (*fn)(struct sl_item *, struct sl_sock *))
+{
+	struct sl_item **h, *it;
+	int how = sl_lock(&s->rx_lock); /* neither attached nor detached meanwhile */
+
+	if (sl_lock(&reg) == 0) {
+		h = head(fd, false);
+		for (it = h ? *h : NULL; it; it = it->next_fd)
+			if (!it->dormant)
+				(void)fn(it, s);
+		sl_unlock(&reg);
+	}
+	if (!how)
+		sl_unlock(&s->rx_lock);
+}
+
 void sl_items_each_fd(int fd, void (*fn)(struct sl_item *))
 {
 	struct sl_item **h, *it;
@@ -337,11 +353,14 @@ void sl_item_join(struct sl_item *it, struct sl_sock *s)
 
 void sl_item_unlink_all(struct sl_sock *s, void (*fn)(struct sl_item *))
 {
-	struct sl_item *it;
+	struct sl_item *it, *next;
 
 	if (sl_lock(&reg))
 		return;
-	while ((it = atomic_load(&s->items))) {
+	for (it = atomic_load(&s->items); it; it = next) {
+		next = it->next_sock;
+		if (!it->listed)
+			continue;
 		sl_item_unlink(it);
 		fn(it);
 	}

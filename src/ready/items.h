@@ -7,6 +7,14 @@
  * own events and data. With promotion the kernel's registration becomes ours (input, output, hang-up,
  * edge-triggered, our tag as data), and back with demotion.
  *
+ * Modifying a registration makes the kernel report what holds, once more, also where the program has been told. An
+ * edge-triggered one is told of nothing twice: what was reported last is known by sl_sock_edge(), which goes through all
+ * changes of lane. So such a registration keeps our tag when its socket is back on TCP (sort_events()). Only the first
+ * promotion may be one edge too many, if bytes lie unread: what the kernel has told before nobody knows.
+ *
+ * A number that is closed while another stands for the same file leaves a registration behind that nobody can change.
+ * So it becomes ours before, and stays so on whichever lane its socket is.
+ *
  * Some event loops delete and add a descriptor with every request. The item of a promoted socket that is deleted
  * goes dormant: nothing is reported for it, and adding it again needs no system call.
  *
@@ -42,7 +50,9 @@ struct sl_item {
 	bool disabled; /* EPOLLONESHOT has fired */
 	bool pending;  /* report readiness once, whatever the edges say (ADD, MOD) */
 	bool dormant;  /* the program has deleted it; the kernel's registration stays for the next ADD */
-	uint32_t kernel_edge; /* EPOLLIN/OUT edges that the kernel reported on the kernel lane */
+	bool known;    /* @edge and @full_seq are of the program's last report: the kernel has told nothing past us */
+	_Atomic bool modified; /* by us: the kernel will tell once more what it has told */
+	uint32_t kernel_edge; /* edges that the kernel reported on the kernel lane, other than EPOLLIN */
 	int fd;
 	struct epoll_event want; /* the program's events and data */
 	uint64_t edge;	   /* sl_sock_edge() at the last report */
@@ -118,6 +128,8 @@ void sl_items_drop_ep(struct sl_ep *ep);
 /** sl_items_each_fd() - call @fn for each item of a descriptor; registry lock held */
 void sl_items_each_fd(int fd, void (*fn)(struct sl_item *));
 void sl_items_drop_sock(struct sl_sock *s);
+/** sl_items_keep() - call @fn for each item of a number that is about to be closed, while others stand for @s */
+void sl_items_keep(struct sl_sock *s, int fd, int (*fn)(struct sl_item *, struct sl_sock *));
 /** sl_items_kick() - have the kernel report all promoted ones of an instance anew */
 void sl_items_kick(struct sl_ep *ep);
 
@@ -127,6 +139,7 @@ int sl_item_each(struct sl_sock *s, int (*fn)(struct sl_item *, struct sl_sock *
 void sl_item_link(struct sl_item *it, struct sl_sock *s);
 void sl_item_join(struct sl_item *it, struct sl_sock *s); /* sl_item_link(), and takes that lock */
 void sl_item_unlink(struct sl_item *it);
+/* all but those whose number is closed */
 void sl_item_unlink_all(struct sl_sock *s, void (*fn)(struct sl_item *));
 
 /* instance's lock held */

@@ -21,7 +21,7 @@
 #include "common.h"
 
 #define SL_SEG_MAGIC	0x534c534du /* "SLSM" */
-#define SL_SEG_VERSION	3u
+#define SL_SEG_VERSION	4u
 #define SL_SEG_HDR_LEN	1152u
 #define SL_RING_LEN_MIN (16u << 10)
 #define SL_RING_LEN_MAX (64u << 20)
@@ -38,6 +38,8 @@ struct sl_ring_ctl_shm {
 	_Atomic uint64_t back;	   /* reader: record to be sent again by TCP | SL_BACK, before CLOSED */
 	_Atomic uint32_t back_off; /* reader: and the first byte of its payload that is */
 	_Atomic uint32_t hold;	   /* reader: the program's SO_RCVBUF, as the kernel has it; 0: not set */
+	_Atomic uint32_t quiet;	   /* reader: END was read, and no bell is left in its kernel's queue */
+	_Atomic uint64_t kread;	   /* reader: kernel-lane position that it has read up to, before START */
 	_Alignas(SL_BLOCK) _Atomic uint64_t rung; /* writer: kernel-lane position behind its last bell */
 };
 

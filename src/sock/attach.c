@@ -228,6 +228,8 @@ static int attach_locked(struct sl_sock *s, int fd)
 	side->tx.ksent = old->tx.ksent;
 	side->rx.krcvd = old->rx.krcvd;
 	side->rx.sleepers = s->sleepers = s->native_sleepers;
+	side->rx.bells = old->rx.bells;
+	side->rx.rings = old->rx.rings;
 	side->rdshut = old->rdshut;
 	note_identity(side, fd, s->pair_fd[0]);
 	sl_link_init(&s->link, &seg, side, s->stat);
@@ -247,6 +249,7 @@ static int attach_locked(struct sl_sock *s, int fd)
 	note_options(s, fd);
 	take_delays(s, fd);
 	atomic_store(&s->offer, SL_OFFER_TAKEN);
+	s->was_attached = true;
 	s->stat->peer_reason = SL_WHY_NONE;
 	atomic_store_explicit(&s->attached, true, memory_order_release);
 
@@ -277,6 +280,7 @@ void sl_sock_inherited(struct sl_sock *s, int fd)
 	sl_timeout_note(s, fd);
 	sl_stat_addresses(s, fd);
 	sl_stat_reason(s, s->stat->tx.lane && s->stat->rx.lane ? SL_WHY_NONE : SL_WHY_PAIRED);
+	s->was_attached = true;
 	atomic_store(&s->offer, SL_OFFER_TAKEN);
 	atomic_store_explicit(&s->attached, true, memory_order_release);
 }
@@ -384,7 +388,7 @@ static void detach_locked(struct sl_sock *s, int fd)
 void sl_detach_try(struct sl_sock *s, int fd)
 {
 	struct sl_side_shm *side;
-	bool gone = false;
+	bool gone = false, never;
 	int how = sl_both_take(s);
 	uint32_t number;
 	uint64_t pair;
@@ -395,9 +399,10 @@ void sl_detach_try(struct sl_sock *s, int fd)
 	pair = s->pair; /* the next one may be here soon */
 	number = s->pair_side;
 	/* Not one that has ended: what we know of that the kernel has forgotten. */
-	if (sl_sock_attached(s) && sl_link_finished(&s->link) && !side->rx.sleepers && !side->dead &&
-	    !side->reset &&
-	    !side->tx.waiters && atomic_load(&side->holders) < 2) {
+	never = side->foreign || atomic_load(&s->offer) == SL_OFFER_NEVER; /* the kernel is to tell of it, at once */
+	if (sl_sock_attached(s) && sl_link_finished(&s->link) && (never || sl_link_quiet(&s->link)) &&
+	    !side->rx.sleepers && !side->dead && !side->reset && !side->tx.waiters &&
+	    atomic_load(&side->holders) < 2) {
 		detach_locked(s, fd);
 		gone = true;
 	}
@@ -476,8 +481,8 @@ void sl_sock_refuse(struct sl_sock *s, int fd, enum sl_reason why)
 		sl_both_release(s, how);
 	}
 	sl_stat_reason(s, why);
-	sl_detach_try(s, fd);
 	atomic_store(&s->offer, SL_OFFER_NEVER);
+	sl_detach_try(s, fd);
 }
 
 void sl_sock_reset(struct sl_sock *s, int fd, enum sl_reason why)

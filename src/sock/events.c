@@ -157,7 +157,8 @@ void sl_sock_kernel_event(struct sl_sock *s, int fd, uint32_t events)
 		s->side->kfin = 1;
 	if (!(events & (EPOLLERR | EPOLLHUP)))
 		return;
-	if ((events & EPOLLERR) &&
+	/* Where it is not attached the kernel's error is for the program's own calls to find. */
+	if (sl_sock_attached(s) && (events & EPOLLERR) &&
 	    sl_sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err)
 		sl_sock_error(s, err);
 	s->side->dead = 1;
@@ -166,17 +167,24 @@ void sl_sock_kernel_event(struct sl_sock *s, int fd, uint32_t events)
 uint64_t sl_sock_edge(struct sl_sock *s)
 {
 	struct sl_side_shm *sd;
+	bool attached;
 	uint64_t edge;
 	int how = sl_rx_take(s);
 
 	if (!how)
 		return 0;
 	sd = s->side;
-	if (sl_sock_attached(s) && sl_rx_memory(&s->link)) {
+	attached = sl_sock_attached(s);
+	if (attached && sd->rx.state == SL_RX_TCP)
+		(void)sl_rx_avail(&s->link, s->fd, 1); /* finds START */
+	if (attached && sd->rx.state != SL_RX_DONE) {
 		(void)sl_ring_scan(&s->link.in, &sd->rx.ring);
 		sl_rx_set_hint(&s->link);
 	}
-	edge = sd->rx.ring.end + (sd->kfin || sd->rx.ring.fin) + sd->dead;
+	edge = sl_rx_arrived(attached ? &s->link : NULL, &sd->rx, s->fd);
+	edge += (sd->kfin || sd->rx.ring.fin) + sd->dead;
+	if (!attached && s->rx_inflight)
+		edge = SL_EDGE_UNKNOWN;
 	sl_rx_release(s, how);
 	return edge;
 }

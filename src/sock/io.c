@@ -51,8 +51,13 @@ static void after(struct sl_sock *s, int fd)
 			return;
 		}
 	}
-	/* One that only sends would never see the peer's START, and go on asking the kernel. */
-	if (sl_unlikely(sd->rx.state == SL_RX_TCP && !sd->rx.started && sl_rx_hint(&s->link))) {
+	/*
+	 * One that only sends would never see the peer's START, and go on asking the kernel; nor its END, for which the
+	 * peer waits (sl_link_quiet()).
+	 */
+	if (sl_unlikely(((sd->rx.state == SL_RX_TCP && !sd->rx.started) ||
+			 (sd->tx.state == SL_TX_DONE && sl_rx_memory(&s->link))) &&
+			sl_rx_hint(&s->link))) {
 		how = sl_rx_take(s);
 		if (how && sl_sock_attached(s))
 			(void)sl_rx_avail(&s->link, fd, 1);
@@ -334,13 +339,29 @@ static ssize_t send_ended(struct sl_sock *s, struct sl_src *src, size_t len)
 	return n;
 }
 
+/* The kernel says RST, to a sender first. Return: true: it is noted, with what it means, for the next look. */
+static bool note_reset(struct sl_sock *s)
+{
+	int how = sl_rx_take(s);
+	bool noted = how && sl_sock_attached(s);
+
+	if (noted)
+		sl_link_error(&s->link, ECONNRESET);
+	if (how)
+		sl_rx_release(s, how);
+	return noted;
+}
+
 static ssize_t send_step(struct sl_sock *s, int fd, struct sl_src *src, size_t len, int flags)
 {
 	struct sl_side_shm *sd = s->side;
-	ssize_t n = 0;
+	bool first = true;
+	ssize_t n;
 	int how;
 
 	look_for_peer(s, fd);
+again:
+	n = 0;
 	if (sl_unlikely(sd->kfin))
 		note_end(s);
 	how = sl_tx_take(s);
@@ -354,6 +375,11 @@ static ssize_t send_step(struct sl_sock *s, int fd, struct sl_src *src, size_t l
 	if (sl_likely(n == 0))
 		n = sl_tx_send(&s->link, fd, src, len, flags & (MSG_MORE | MSG_EOR | MSG_CONFIRM));
 	sl_tx_release(s, how);
+	if (sl_unlikely(n == -ECONNRESET && first && src->fd < 0 && !sd->dead)) {
+		first = false;
+		if (note_reset(s))
+			goto again;
+	}
 	if (sl_unlikely(n == -EPROTO)) {
 		sl_sock_reset(s, fd, SL_WHY_BAD_PEER);
 		n = -ECONNRESET;

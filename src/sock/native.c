@@ -288,6 +288,7 @@ ssize_t sl_native_send(struct sl_sock *s, int fd, const struct msghdr *m, int fl
 	n = native_call(&c, fd, (struct msghdr *)(uintptr_t)m, flags);
 	/* First: when the call is over it may be attached, which looks at this. */
 	s->native_full = n == -EAGAIN || (n > 0 && (size_t)n < sl_iov_total(m));
+	s->full_seq += s->native_full;
 	native_end(s, true, n);
 	sl_sect_leave();
 	return n;
@@ -315,8 +316,10 @@ ssize_t sl_native_move(struct sl_sock *s, const struct sl_move *v, bool tx)
 	n = sl_keep_errno(real_move(v), saved);
 	sl_sect_resume(&c.pause);
 	pthread_cleanup_pop(0);
-	if (tx && v->file)
+	if (tx && v->file) {
 		s->native_full = n == -EAGAIN || (n > 0 && (size_t)n < v->len);
+		s->full_seq += s->native_full;
+	}
 	native_end(s, tx, n);
 	sl_sect_leave();
 	return n;

@@ -99,6 +99,7 @@ struct sl_sock {
 	int side_fd;   /* its file, for a program that may be executed; a kept descriptor (hidden.h), or -1 */
 	uint32_t full_seq;    /* times the program was told that there is no room */
 	bool native_full;     /* by the kernel, in its last native send */
+	bool was_attached;    /* now or before */
 	uint64_t kernel_look; /* sl_coarse_ns(): when the kernel was last asked about FIN */
 	uint64_t peer_look;   /* sl_coarse_ns(): when a sender last looked whether the peer takes anything */
 	struct sl_spin rx_spin, tx_spin;
@@ -287,8 +288,11 @@ uint32_t sl_sock_events(struct sl_sock *s, int fd, uint32_t want);
 void sl_sock_kernel_event(struct sl_sock *s, int fd, uint32_t events);
 
 /**
- * sl_sock_edge() - the input edge: grows when something new has arrived since
+ * sl_sock_edge() - the input edge: grows when something new has arrived since, on whichever lane, attached or not
+ *
+ * SL_EDGE_UNKNOWN: not known for the moment, as a thread takes bytes from the kernel.
  */
+#define SL_EDGE_UNKNOWN UINT64_MAX
 uint64_t sl_sock_edge(struct sl_sock *s);
 
 /**

@@ -273,6 +273,74 @@ static void test_shutdown_wakes_sender(void **state)
 	shut_down_sender(&late);
 }
 
+/* --- bells of a stay that is over --- */
+
+/* The stay is over for both, and a bell lies unread at the second. */
+static void leave_with_bell(struct sock_pair *p)
+{
+	unsigned i;
+	int how;
+
+	sock_open_promoted(p, SL_RING_LEN_MIN);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(sock_send(p, i, buf, 10, 0), 10);
+		assert_int_equal(sock_recv(p, 1 - i, buf, 10, 0), 10);
+	}
+	(void)sl_sock_arm(p->s[1], p->fd[1], EPOLLIN, false, -1);
+	assert_int_equal(sock_send(p, 0, buf, 10, 0), 10);
+	assert_int_equal(sock_recv(p, 1, buf, 10, 0), 10);
+	assert_true(readable(p->fd[1]));
+	for (i = 0; i < 2; i++) {
+		how = sl_both_take(p->s[i]);
+		assert_int_equal(sl_leave_locked(p->s[i], p->fd[i], SL_WHY_DEMOTED), 0);
+		sl_both_release(p->s[i], how);
+	}
+	for (i = 0; i < 3; i++)
+		assert_int_equal(sock_recv(p, 0, buf, 10, MSG_DONTWAIT), -EAGAIN);
+}
+
+/* Killed with nothing but that bell unread: its kernel says RST, and it is the end of the stream. */
+static void test_killed_with_old_bell(void **state)
+{
+	static const struct linger reset = {.l_onoff = 1};
+	struct sock_pair p;
+	unsigned i;
+
+	(void)state;
+	(void)alarm(LIMIT_S);
+	leave_with_bell(&p);
+	assert_true(sl_sock_attached(p.s[0]));
+	for (i = 0; i < 2; i++) { /* taken: nothing is in the way any more */
+		assert_int_equal(sock_recv(&p, 1, buf, 10, MSG_DONTWAIT), -EAGAIN);
+		assert_int_equal(sock_recv(&p, 0, buf, 10, MSG_DONTWAIT), -EAGAIN);
+	}
+	assert_false(sl_sock_attached(p.s[0]) || sl_sock_attached(p.s[1]));
+	sock_close(&p);
+
+	leave_with_bell(&p);
+	assert_int_equal(setsockopt(p.fd[1], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+	(void)close(p.fd[1]);
+	assert_int_equal(sock_recv(&p, 0, buf, 10, 0), 0);
+	sock_close(&p);
+	(void)alarm(0);
+}
+
+/* One that only sends takes note of the end of the other direction, for which its peer waits. */
+static void test_sender_takes_note(void **state)
+{
+	struct sock_pair p;
+
+	(void)state;
+	(void)alarm(LIMIT_S);
+	leave_with_bell(&p);
+	assert_true(sl_sock_attached(p.s[0]));
+	assert_int_equal(sock_send(&p, 1, buf, 10, 0), 10);
+	assert_int_equal(sock_recv(&p, 0, buf, 10, 0), 10);
+	assert_false(sl_sock_attached(p.s[0]));
+	sock_close(&p);
+	(void)alarm(0);
+}
+
 /* --- instances --- */
 
 static void instance_close(struct instance *in)
@@ -630,6 +698,8 @@ int main(void)
 		cmocka_unit_test(test_wait_detached),
 		cmocka_unit_test(test_arm_detached),
 		cmocka_unit_test(test_shutdown_wakes_sender),
+		cmocka_unit_test(test_killed_with_old_bell),
+		cmocka_unit_test(test_sender_takes_note),
 		cmocka_unit_test(test_kick_too_late),
 		cmocka_unit_test(test_belled_and_gone),
 		cmocka_unit_test(test_full_then_attached),

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Edge-triggered registrations through changes of lane: each edge is told, and each once. */
+#include "items.h"
+#include "sys.h"
+#include "test_sock_util.h"
+
+#define ET (uint32_t) EPOLLET
+
+static const struct timespec now = {0}, soon = {.tv_nsec = 20000000}, patient = {.tv_sec = 2};
+static char buf[1 << 20];
+
+static void put(struct instance *in, size_t len)
+{
+	assert_int_equal(sock_send(&in->p, 0, buf, len, 0), len);
+}
+
+static void take(struct instance *in, size_t len)
+{
+	assert_int_equal(sock_recv(&in->p, 1, buf, len, MSG_WAITALL), len);
+}
+
+static void attach_both(struct sock_pair *p)
+{
+	unsigned i;
+
+	sock_offer_answered(p, SL_RING_LEN_MIN);
+	for (i = 0; i < 2; i++)
+		sl_attach_try(p->s[i], p->fd[i]);
+	assert_true(sl_sock_attached(p->s[0]) && sl_sock_attached(p->s[1]));
+}
+
+static void leave(struct sock_pair *p, unsigned i)
+{
+	int how = sl_both_take(p->s[i]);
+
+	assert_int_equal(sl_leave_locked(p->s[i], p->fd[i], SL_WHY_DEMOTED), 0);
+	sl_both_release(p->s[i], how);
+}
+
+/* Nothing is unread. */
+static void detach_both(struct sock_pair *p)
+{
+	unsigned i;
+
+	for (i = 0; i < 2; i++)
+		leave(p, i);
+	for (i = 0; i < 4; i++)
+		(void)sock_recv(p, i % 2, buf, 5, MSG_DONTWAIT);
+	assert_false(sl_sock_attached(p->s[0]) || sl_sock_attached(p->s[1]));
+}
+
+static void open_at(struct instance *in, uint32_t events)
+{
+	sock_open_promoted(&in->p, SL_RING_LEN_MIN);
+	instance_open(in, events);
+}
+
+static void end(struct instance *in)
+{
+	sl_ready_close(in->ep);
+	(void)close(in->ep);
+	sock_close(&in->p);
+}
+
+/* Bytes lie unread in the ring, the peer has left it, and more come by TCP. */
+static void test_behind_end(void **state)
+{
+	struct instance in;
+
+	(void)state;
+	open_at(&in, EPOLLIN | ET);
+	put(&in, 10);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	leave(&in.p, 0);
+	assert_int_equal(epolled(&in, &soon), 0);
+	put(&in, 10);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	assert_int_equal(epolled(&in, &soon), 0);
+	take(&in, 15);
+	assert_int_equal(epolled(&in, &soon), 0);
+	put(&in, 1);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	assert_int_equal(epolled(&in, &soon), 0);
+	take(&in, 6);
+	end(&in);
+}
+
+/* Told on TCP, detached, told again on TCP, attached anew: with bytes unread all the time. */
+static void through_lanes(uint32_t more)
+{
+	struct instance in;
+	unsigned round;
+
+	open_at(&in, EPOLLIN | more | ET);
+	assert_int_equal(epolled(&in, &soon), more);
+	put(&in, 10);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN | more);
+	take(&in, 10);
+	for (round = 0; round < 4; round++) {
+		detach_both(&in.p);
+		assert_int_equal(epolled(&in, &soon), 0);
+		put(&in, 10);
+		assert_int_equal(epolled(&in, &patient), EPOLLIN | more);
+		assert_int_equal(epolled(&in, &soon), 0);
+		take(&in, 5);
+		attach_both(&in.p);
+		assert_int_equal(epolled(&in, &soon), 0);
+		put(&in, 10);
+		assert_int_equal(epolled(&in, &patient), EPOLLIN | more);
+		assert_int_equal(epolled(&in, &soon), 0);
+		leave(&in.p, 0);
+		leave(&in.p, 1);
+		assert_int_equal(epolled(&in, &soon), 0);
+		put(&in, 5);
+		assert_int_equal(epolled(&in, &patient), EPOLLIN | more);
+		take(&in, 5 + 10 + 2);
+		assert_int_equal(sock_recv(&in.p, 0, buf, 5, MSG_DONTWAIT), -EAGAIN);
+		assert_int_equal(sock_recv(&in.p, 0, buf, 5, MSG_DONTWAIT), -EAGAIN);
+		assert_false(sl_sock_attached(in.p.s[1])); /* with 3 bytes unread */
+		assert_int_equal(epolled(&in, &soon), 0);
+		put(&in, 1);
+		assert_int_equal(epolled(&in, &patient), EPOLLIN | more);
+		take(&in, 4);
+		attach_both(&in.p);
+		assert_int_equal(epolled(&in, &soon), 0);
+		put(&in, 1);
+		assert_int_equal(epolled(&in, &patient), EPOLLIN | more);
+		take(&in, 1);
+	}
+	end(&in);
+}
+
+static void test_through_lanes(void **state)
+{
+	(void)state;
+	through_lanes(0);
+	through_lanes(EPOLLOUT);
+}
+
+/* The program asks once more in between: that is told once more. */
+static void test_asked_again(void **state)
+{
+	struct epoll_event ev = {.events = EPOLLIN | ET, .data.u64 = 4711};
+	struct instance in;
+
+	(void)state;
+	open_at(&in, EPOLLIN | ET);
+	detach_both(&in.p);
+	put(&in, 10);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	assert_int_equal(sl_ready_epoll_ctl(in.ep, EPOLL_CTL_MOD, in.p.fd[1], &ev), 0);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	assert_int_equal(epolled(&in, &soon), 0);
+	assert_int_equal(sl_ready_epoll_ctl(in.ep, EPOLL_CTL_MOD, in.p.fd[1], &ev), 0);
+	attach_both(&in.p);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	assert_int_equal(epolled(&in, &soon), 0);
+	end(&in);
+}
+
+/* FIN is an edge, where nobody has asked for EPOLLRDHUP, and whoever tells of it. */
+static void fin(uint32_t events, bool data)
+{
+	struct instance in;
+
+	open_at(&in, EPOLLIN | events | ET);
+	if (data)
+		put(&in, 10);
+	assert_int_equal(epolled(&in, &soon), data ? EPOLLIN : 0);
+	if (data)
+		take(&in, 10);
+	detach_both(&in.p);
+	if (data)
+		put(&in, 10);
+	assert_int_equal(epolled(&in, &soon), data ? EPOLLIN : 0);
+	assert_int_equal(sl_sock_shutdown(in.p.s[0], in.p.fd[0], SHUT_WR), 0);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN | events);
+	assert_int_equal(epolled(&in, &soon), 0);
+	end(&in);
+}
+
+static void test_fin(void **state)
+{
+	(void)state;
+	fin(0, false);
+	fin(0, true);
+	fin(EPOLLRDHUP, false);
+	fin(EPOLLRDHUP, true);
+}
+
+static size_t fill(struct instance *in)
+{
+	size_t sent = 0;
+	ssize_t n;
+
+	while ((n = sock_send(&in->p, 1, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+		sent += (size_t)n;
+	assert_int_equal(n, -EAGAIN);
+	return sent;
+}
+
+static void empty(struct instance *in, size_t len)
+{
+	ssize_t n;
+
+	for (; len; len -= (size_t)n) {
+		n = sock_recv(&in->p, 0, buf, sl_min_size(len, sizeof(buf)), 0);
+		assert_true(n > 0);
+	}
+}
+
+/* Who was told that there is no room is told of room, on whichever lane it comes. */
+static void test_room(void **state)
+{
+	struct instance in;
+	size_t sent;
+
+	(void)state;
+	open_at(&in, EPOLLOUT | ET);
+	assert_int_equal(epolled(&in, &patient), EPOLLOUT);
+	sent = fill(&in);
+	leave(&in.p, 1);
+	assert_int_equal(epolled(&in, &patient), EPOLLOUT); /* the kernel's queue is empty */
+	assert_int_equal(epolled(&in, &soon), 0);
+	empty(&in, sent);
+	assert_int_equal(epolled(&in, &soon), 0);
+	sent = fill(&in);
+	assert_int_equal(epolled(&in, &soon), 0);
+	empty(&in, sent);
+	assert_int_equal(epolled(&in, &patient), EPOLLOUT);
+	detach_both(&in.p);
+	assert_int_equal(epolled(&in, &soon), 0);
+	sent = fill(&in);
+	empty(&in, sent);
+	assert_int_equal(epolled(&in, &patient), EPOLLOUT);
+	attach_both(&in.p);
+	assert_int_equal(epolled(&in, &soon), 0);
+	end(&in);
+}
+
+/* A registration outlives its number where a copy does: no bell is shown for data, and no level is lost. */
+static void closed_number(uint32_t events, bool promoted)
+{
+	struct instance in;
+	int copy, round;
+
+	sock_open(&in.p);
+	if (promoted)
+		attach_both(&in.p);
+	instance_open(&in, events);
+	copy = dup(in.p.fd[1]);
+	sl_sock_dup(in.p.fd[1], copy);
+	assert_int_equal(sl_sock_close(in.p.fd[1]), 0);
+	sl_ready_close(in.p.fd[1]);
+	(void)close(in.p.fd[1]);
+	in.p.fd[1] = copy;
+	if (!promoted)
+		attach_both(&in.p);
+	for (round = 0; round < 3; round++) {
+		assert_int_equal(epolled(&in, &soon), 0);
+		put(&in, 10);
+		assert_int_equal(epolled(&in, &patient), EPOLLIN);
+		assert_int_equal(epolled(&in, &soon), events & ET ? 0 : EPOLLIN);
+		take(&in, 10);
+		assert_int_equal(epolled(&in, &soon), 0);
+		detach_both(&in.p);
+		assert_int_equal(epolled(&in, &soon), 0);
+		put(&in, 10);
+		assert_int_equal(epolled(&in, &patient), EPOLLIN);
+		assert_int_equal(epolled(&in, &soon), events & ET ? 0 : EPOLLIN);
+		take(&in, 10);
+		attach_both(&in.p);
+	}
+	end(&in);
+}
+
+static void test_closed_number(void **state)
+{
+	(void)state;
+	closed_number(EPOLLIN, true);
+	closed_number(EPOLLIN | ET, true);
+	closed_number(EPOLLIN, false);
+	closed_number(EPOLLIN | ET, false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_behind_end),    cmocka_unit_test(test_through_lanes),
+		cmocka_unit_test(test_asked_again),   cmocka_unit_test(test_fin),
+		cmocka_unit_test(test_room),	      cmocka_unit_test(test_closed_number),
+	};
+
+	(void)now;
+	sock_setup();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
