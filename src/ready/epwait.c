@@ -368,35 +368,41 @@ void sl_ep_polled(struct sl_ep *ep)
 	sl_items_refuse(ep, SL_WHY_EPOLL_NESTED);
 }
 
+static int look_at_rings(struct sl_ep *ep, struct epoll_event *ev, int max)
+{
+	int n;
+
+	if (max <= 0 || !ep->nhot || sl_lock(&ep->lock))
+		return 0;
+	n = scan_hot(ep, ev, max);
+	sl_unlock(&ep->lock);
+	return n;
+}
+
 /*
- * Rings first, then the kernel if it is due. The kernel is asked once: twice, it would report the same level twice in
+ * The kernel if it is due, then the rings. The kernel is asked once: twice, it would report the same level twice in
  * one answer, and a program that takes each event for something to read would block.
  * Return: events, 0 none; -errno.
  */
 static int look(struct sl_ep *ep, struct epoll_event *ev, int max, bool kernel)
 {
 	int n = 0, k = 0;
-	bool first;
 
-	/* Rings that fill the whole answer must not keep the kernel's descriptors out of it for ever. */
-	first = kernel || ep->from_kernel || (ep->nhot >= (uint32_t)max && look_due(ep));
-	if (first) {
+	/* One that fills the whole answer must not keep the other out of it for ever. */
+	if (ep->kernel_filled) {
+		ep->kernel_filled = false;
+		n = look_at_rings(ep, ev, max);
+		if (n)
+			return n;
+	}
+	/* Before the rings: it may tell of the end of a connection whose ring says that it can be written to. */
+	if (kernel || ep->from_kernel || (ep->nhot && look_due(ep))) {
 		k = kernel_now(ep, ev, max);
 		if (k < 0)
 			return k;
-		n = k;
+		ep->kernel_filled = k == max;
 	}
-	if (n < max && ep->nhot) {
-		if (sl_lock(&ep->lock))
-			return n;
-		n += scan_hot(ep, ev + n, max - n);
-		sl_unlock(&ep->lock);
-	}
-	if (n > k && n < max && !first && look_due(ep)) {
-		k = kernel_now(ep, ev + n, max - n);
-		if (k > 0)
-			n += k;
-	}
+	n = k + look_at_rings(ep, ev + k, max - k);
 	ep->from_kernel = k > 0 && n == k && k < max;
 	return n;
 }

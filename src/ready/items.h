@@ -88,6 +88,7 @@ struct sl_ep {
 	uint64_t clock_read;  /* ticks: the last time anybody looked at the clock for it */
 	unsigned quick_turns; /* turns to come that need not */
 	bool from_kernel; /* the last events came from the kernel: look there first */
+	bool kernel_filled; /* and were as many as there was room for: the rings' turn */
 	struct sl_spin spin;
 	struct sl_sock *last; /* most recently active, for its peer's CPU */
 };
