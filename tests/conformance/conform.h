@@ -16,7 +16,7 @@
  * place in the pattern at which it should be: lost, doubled and overtaking bytes show as BAD.
  *
  * Before the first step the pair is warmed up: some messages go back and forth until, under scilan,
- * both directions are seen on the memory lane. A case that has a WARM step does this there instead.
+ * both directions are seen on the memory lane (under chaos: until each end has been there, and some more). A case that has a WARM step does this there instead.
  */
 #ifndef CONFORM_H
 #define CONFORM_H
@@ -102,6 +102,11 @@ struct step {
 	long x, y, z;
 	const char
 		*either; /* results that TCP allows, "1|EPIPE SIGPIPE": it does not matter which */
+	/*
+	 * One more that it allows, and shows in no plain run here. It may show under SCILAN_CHAOS alone: a change of lane
+	 * is new room, as TCP has it at any time (the receiver's buffer grows).
+	 */
+	const char *chaos;
 };
 
 struct result {

@@ -128,6 +128,7 @@ static void fairness(struct pair *p)
 {
 	int ep = epoll_create1(0), fd[3][2], i, seen[4] = {0};
 	struct epoll_event ev;
+	long until;
 	char c;
 
 	add(ep, p->a.fd, IN, 0);
@@ -140,7 +141,8 @@ static void fairness(struct pair *p)
 	}
 	take(p, B, SEND, 1, 0, 0);
 	take(p, A, UNREAD, 1, 0, 0);
-	for (i = 0; i < 1000 && !(seen[0] && seen[1] && seen[2] && seen[3]); i++)
+	until = now_ms() + WAITMS;
+	while (now_ms() < until && !(seen[0] && seen[1] && seen[2] && seen[3]))
 		if (epoll_wait(ep, &ev, 1, WAITMS) == 1 && ev.data.u64 < 4)
 			seen[ev.data.u64] = 1;
 	rec("seen %d %d %d %d", seen[0], seen[1], seen[2], seen[3]);
@@ -333,7 +335,8 @@ const struct conform_case epoll_cases[] = {
 	 0},
 	{"edge out", ALL,
 	 STEPS({A, EPADD, OUT | ET}, {A, EPWAIT, WAITMS}, {A, EPWAIT, NOTHING}, {A, FILL},
-	       {A, EPWAIT, NOTHING}, {B, TAKEFILL}, {A, EPWAIT, WAITMS}, {A, SEND, 1}),
+	       {A, EPWAIT, NOTHING, .chaos = "1 OUT"}, {B, TAKEFILL},
+	       {A, EPWAIT, WAITMS, .chaos = "0"}, {A, SEND, 1}),
 	 0},
 	{"edge out, woken", ALL,
 	 STEPS({A, EPADD, OUT | ET}, {A, EPWAIT, WAITMS}, {A, FILL}, {A_BG, EPWAIT, WAITMS},
@@ -383,8 +386,8 @@ const struct conform_case epoll_cases[] = {
 	       {A, EPWAIT, NOTHING}),
 	 0},
 	{"out, full and drained", ALL,
-	 STEPS({A, EPADD, OUT}, {A, FILL}, {A, EPWAIT, NOTHING}, {B, TAKEFILL}, {A, EPWAIT, WAITMS},
-	       {A, FILL}, {A, EPWAIT, NOTHING, 0, 0, "0|1 OUT"}, {B, TAKEFILL},
+	 STEPS({A, EPADD, OUT}, {A, FILL}, {A, EPWAIT, NOTHING, .chaos = "1 OUT"}, {B, TAKEFILL},
+	       {A, EPWAIT, WAITMS}, {A, FILL}, {A, EPWAIT, NOTHING, 0, 0, "0|1 OUT"}, {B, TAKEFILL},
 	       {A, EPWAIT, WAITMS}),
 	 0},
 	{"out, woken", ALL,
@@ -393,8 +396,8 @@ const struct conform_case epoll_cases[] = {
 	 0},
 	{"in and out", ALL,
 	 STEPS({A, EPADD, IN | OUT}, {A, EPWAIT, WAITMS}, {B, SEND, 10}, {A, UNREAD, 10},
-	       {A, EPWAIT, WAITMS}, {A, FILL}, {A, EPWAIT, WAITMS}, {A, RECV, 10},
-	       {A, EPWAIT, NOTHING}),
+	       {A, EPWAIT, WAITMS}, {A, FILL}, {A, EPWAIT, WAITMS, .chaos = "1 IN|OUT"},
+	       {A, RECV, 10}, {A, EPWAIT, NOTHING, .chaos = "1 OUT"}),
 	 0},
 	{"half-close", ALL,
 	 STEPS({A, EPADD, IN | OUT | RDH}, {B, SHUT, SHUT_WR}, {A, POLL, POLLRDHUP, WAITMS},

@@ -212,7 +212,7 @@ static struct result join(struct end *e)
 struct result do_step(struct pair *p, enum who who, enum op op, long x, long y, long z)
 {
 	struct end *e = who == A || who == A_BG ? &p->a : &p->b;
-	struct step s = {A, op, x, y, z, NULL};
+	struct step s = {A, op, x, y, z, NULL, NULL};
 	struct result r = {0};
 
 	if (op == JOIN)
@@ -284,13 +284,14 @@ long take_step(struct pair *p, const struct step *s)
 		 r.sigpipe ? " SIGPIPE" : "");
 	if (s->either && one_of(s->either, text))
 		snprintf(text, sizeof(text), "one of %s", s->either);
-	rec("%c %s(%ld, %ld, %ld) = %s", e->name, op_names[s->op], s->x, s->y, s->z, text);
+	rec("%c %s(%ld, %ld, %ld) = %s%s%s", e->name, op_names[s->op], s->x, s->y, s->z, text,
+	    s->chaos ? "; or, under chaos: " : "", s->chaos ? s->chaos : "");
 	return r.ret;
 }
 
 long take(struct pair *p, enum who who, enum op op, long x, long y, long z)
 {
-	const struct step s = {who, op, x, y, z, NULL};
+	const struct step s = {who, op, x, y, z, NULL, NULL};
 
 	return take_step(p, &s);
 }
@@ -387,7 +388,7 @@ void pair_open(struct pair *p, enum kind kind)
 
 static int lanes_of(struct end *e)
 {
-	struct step s = {A, (enum op)OP_LANES, 0, 0, 0, NULL};
+	struct step s = {A, (enum op)OP_LANES, 0, 0, 0, NULL, NULL};
 	struct result r;
 
 	if (e->ctl < 0)
@@ -399,6 +400,7 @@ static int lanes_of(struct end *e)
 void pair_warm(struct pair *p)
 {
 	int rounds = getenv("SCILAN_CHAOS") ? ROUNDS + CHAOS_MORE : ROUNDS, i, a = 0, b = 0;
+	bool seen_a = false, seen_b = false; /* under chaos the two need not be there at the same time */
 	long until = now_ms() + WARM_MS;
 
 	for (i = 0; now_ms() < until; i++) {
@@ -408,15 +410,19 @@ void pair_warm(struct pair *p)
 		do_step(p, B, SENDALL, 16, 0, 0);
 		if (do_step(p, A, RECVALL, 16, 0, 0).ret != 16)
 			rec("! warm-up: A did not get 16 bytes");
-		if (i < rounds)
+		if (i < ROUNDS)
 			continue;
 		a = lanes_of(&p->a);
-		if (a == -1 || getenv("SCILAN_CHAOS"))
+		if (a == -1)
 			return;
 		b = lanes_of(&p->b);
-		if ((a & 3) == 3 && (b & 3) == 3)
+		seen_a |= (a & 3) == 3;
+		seen_b |= (b & 3) == 3;
+		if (i >= rounds && (getenv("SCILAN_CHAOS") ? seen_a && seen_b :
+							     (a & 3) == 3 && (b & 3) == 3))
 			return;
-		pause_ms(2);
+		if (!seen_a || !seen_b)
+			pause_ms(2);
 	}
 	rec("! not on the memory lane: A %d reason %d, B %d reason %d", a & 3, a >> 8, b & 3,
 	    b >> 8);
@@ -424,6 +430,7 @@ void pair_warm(struct pair *p)
 
 void warm_fds(int x, int y)
 {
+	bool seen = false, chaos = getenv("SCILAN_CHAOS");
 	long until = now_ms() + WARM_MS;
 	char buf[16] = {0};
 	int i, a, b;
@@ -436,11 +443,11 @@ void warm_fds(int x, int y)
 			continue;
 		a = lanes(x);
 		b = lanes(y);
-		if (a == -1 || ((a & 3) == 3 && (b & 3) == 3))
+		seen |= (a & 3) == 3 && (b & 3) == 3;
+		if (a == -1 || (seen && (!chaos || i > ROUNDS + CHAOS_MORE)))
 			return;
-		if (getenv("SCILAN_CHAOS") && i > ROUNDS + CHAOS_MORE)
-			return;
-		pause_ms(2);
+		if (!seen)
+			pause_ms(2);
 	}
 	rec("! not on the memory lane");
 }
