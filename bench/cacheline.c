@@ -36,6 +36,9 @@ static const char help[] = "usage: cacheline [--cpu A] [--peer B] [--seconds S]\
 			   "  --seconds S        for each measurement (0.3)\n";
 
 static int cpu_a = 0, cpu_b = 1;
+#define GAP_NS	    (1000 * USEC_NS)
+#define ASLEEP_RUNS 10 /* so much longer than the others: there are few round trips in a second */
+
 static uint64_t run_ns = 300 * 1000 * USEC_NS;
 static struct hist hist; /* too large for a stack */
 
@@ -305,7 +308,9 @@ static void *bell_peer(void *arg)
 	}
 }
 
-static double wake_ns(enum bell kind, int peer_cpu)
+/* Round trips by @kind; with @gap_ns between two, so that both ends and their CPUs are asleep. Into
+ * hist. */
+static double wake_ns(enum bell kind, int peer_cpu, uint64_t gap_ns, uint64_t for_ns)
 {
 	struct bells b = {.kind = kind, .cpu = peer_cpu};
 	uint64_t start, t0, t1;
@@ -317,17 +322,35 @@ static double wake_ns(enum bell kind, int peer_cpu)
 		die("thread");
 	t0 = start = now_ns();
 	do {
+		if (gap_ns) {
+			sleep_ns(gap_ns);
+			t0 = now_ns();
+		}
 		ring_bell(&b, 0);
 		wait_bell(&b, 1);
 		t1 = now_ns();
 		hist_add(&hist, t1 - t0);
 		t0 = t1;
-	} while (t1 - start < run_ns);
+	} while (t1 - start < for_ns);
 	atomic_store(&b.stop, 1);
 	ring_bell(&b, 0);
 	pthread_join(th, NULL);
 	bells_close(&b);
 	return (double)hist_quantile(&hist, 0.5);
+}
+
+/* What the asleep round trips of the part places cannot be below. */
+static void asleep(const char *where, int peer_cpu)
+{
+	static const enum bell kinds[] = {BELL_EVENTFD, BELL_TCP};
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		printf(", \"asleep_%s_%s_ns\": %.0f", bell_names[kinds[i]], where,
+		       wake_ns(kinds[i], peer_cpu, GAP_NS, ASLEEP_RUNS * run_ns));
+		printf(", \"asleep_%s_%s_p99_ns\": %.0f", bell_names[kinds[i]], where,
+		       (double)hist_quantile(&hist, 0.99));
+	}
 }
 
 int main(int argc, char **argv)
@@ -357,15 +380,20 @@ int main(int argc, char **argv)
 		printf(", \"ring_16k_gb_s\": %.2f, \"ring_1m_gb_s\": %.2f",
 		       ring_gb(16 << 10, 64 << 10), ring_gb(1 << 20, 1 << 20));
 	for (k = 0; k < BELLS; k++) {
-		printf(", \"wake_%s_one_ns\": %.0f", bell_names[k], wake_ns((enum bell)k, cpu_a));
+		printf(", \"wake_%s_one_ns\": %.0f", bell_names[k],
+		       wake_ns((enum bell)k, cpu_a, 0, run_ns));
 		if (cpu_a != cpu_b)
 			printf(", \"wake_%s_two_ns\": %.0f", bell_names[k],
-			       wake_ns((enum bell)k, cpu_b));
+			       wake_ns((enum bell)k, cpu_b, 0, run_ns));
 	}
+	if (cpu_a != cpu_b)
+		asleep("two", cpu_b);
 	if (sched_setaffinity(0, sizeof(all), &all))
 		die("affinity");
 	for (k = 0; k < BELLS; k++)
-		printf(", \"wake_%s_free_ns\": %.0f", bell_names[k], wake_ns((enum bell)k, -1));
+		printf(", \"wake_%s_free_ns\": %.0f", bell_names[k],
+		       wake_ns((enum bell)k, -1, 0, run_ns));
+	asleep("free", -1);
 	printf("}\n");
 	return 0;
 }

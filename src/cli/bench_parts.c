@@ -148,7 +148,7 @@ static void run_place(struct sl_bench *b, const struct place *p, const struct sl
 				   .crowded = crowded,
 				   .wait = strcmp(p->how, "epoll") != 0 ? "blocking" : "epoll",
 				   .gap_us = asleep ? 1000 : 0,
-				   .seconds = crowded  ? secs(b, 0.6, 0.2)
+				   .seconds = crowded  ? secs(b, asleep ? 1.2 : 0.6, 0.2)
 					      : asleep ? secs(b, 1, 0.25)
 						       : secs(b, 0.3, 0.1)};
 

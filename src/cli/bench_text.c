@@ -255,6 +255,28 @@ static void print_limits(const json_t *doc, FILE *out)
 		}
 		(void)fputc('\n', out);
 	}
+	v = sl_bench_value(doc, "asleep_eventfd_free_ns", "limits");
+	if (isnan(v))
+		return;
+	(void)fputs("  the same with 1 ms between two, p50 | p99     two cores               "
+		    "unpinned\n",
+		    out);
+	for (i = 0; i < 2; i++) {
+		(void)fputs("    ", out);
+		left(out, i ? "a byte of TCP" : "eventfd", 30);
+		for (w = 0; w < 3; w += 2) {
+			(void)snprintf(metric, sizeof(metric), "asleep_%s_%s_ns",
+				       i ? "tcp" : "eventfd", wheres[w]);
+			right(out, sl_bench_time(sl_bench_value(doc, metric, "limits") / 1e3, s),
+			      11);
+			(void)snprintf(metric, sizeof(metric), "asleep_%s_%s_p99_ns",
+				       i ? "tcp" : "eventfd", wheres[w]);
+			(void)fputs(" |", out);
+			right(out, sl_bench_time(sl_bench_value(doc, metric, "limits") / 1e3, s),
+			      10);
+		}
+		(void)fputc('\n', out);
+	}
 }
 
 static void print_first(const json_t *doc, FILE *out)
