@@ -101,6 +101,74 @@ class Perl:
                 yield number, how.group(1).lower() if how else result
 
 
+class Glib:
+    """GLib's installed tests, which speak TAP. A case is a name in a program; `exit` is its status."""
+
+    DIR = pathlib.Path("/usr/libexec/installed-tests/glib")
+
+    def __init__(self, *programs):
+        self.programs = programs
+
+    def __call__(self, place, under, only=None):
+        found = {}
+        for program in self.programs:
+            tap = place.dir / "tap"
+            with open(tap, "wb") as out:
+                status = place.run([*under, self.DIR / program, "--tap"], cwd=self.DIR, stdout=out)
+            found[f"{program}#exit"] = str(status)
+            found |= {f"{program}{name}": what for what, name in re.findall(
+                r"^(ok|not ok) \d+ (/\S+)", tap.read_text(errors="replace"), re.M)}
+        return found
+
+
+class Tcl:
+    """Files of Tcl's own tests. A case is a test; `total` is the count that the file ends with."""
+
+    def __init__(self, *files):
+        self.files = files
+
+    def __call__(self, place, under, only=None):
+        tests = place.dir / "tests"
+        shutil.copytree(SOURCES / "tcl8.6/tests", tests)
+        found = {}
+        for file in self.files:
+            out = place.dir / "out"
+            with open(out, "wb") as to:
+                place.run([*under, "/usr/bin/tclsh", f"{file}.test", "-verbose", "pse"],
+                          cwd=tests, stdout=to)
+            text = out.read_text(errors="replace")
+            place.say(text)
+            found |= {case: what for case, what in re.findall(
+                r"^(?:\+\+\+\+|====) (\S+) .*?(PASSED|SKIPPED|FAILED)", text, re.M)}
+            total = re.search(r"Total\t.*", text)
+            found[f"{file} total"] = total.group().replace("\t", " ") if total else "none"
+        return found
+
+
+class Redis:
+    """Redis's own tests against the installed programs. A case is a test of a unit, by its words."""
+
+    def __init__(self, *units):
+        self.units = units
+
+    def __call__(self, place, under, only=None):
+        tree = place.dir / "tree"
+        shutil.copytree(SOURCES / "redis", tree, symlinks=True)
+        for program in ("redis-server", "redis-cli", "redis-benchmark", "redis-sentinel"):
+            (tree / "src" / program).symlink_to(f"/usr/bin/{program}")
+        out = place.dir / "out"
+        with open(out, "wb") as to:
+            status = place.run([*under, "./runtest", "--clients", "2",
+                                *(arg for unit in self.units for arg in ("--single", unit))],
+                               cwd=tree, stdout=to)
+        text = re.sub(r"\x1b\[[0-9;]*m", "", out.read_text(errors="replace"))
+        place.say(text)
+        found = {case: what for what, case in re.findall(
+            r"^\[(ok|err|exception|ignore)\]: (.*?)(?: \(\d+ ms\)| in tests/.*)?$", text, re.M)}
+        found["exit"] = str(status)
+        return found
+
+
 class Postgres:
     """A server with TCP alone, and what is run against it. All as Debian's user for it."""
 

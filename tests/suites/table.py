@@ -80,6 +80,12 @@ ALL = [
     perl("net_http", "libnet-http-perl", "t/*.t"),
     perl("http_daemon", "libhttp-daemon-perl", "t/*.t"),
     perl("libwww", "libwww-perl", "t/*.t", "t/*/*.t"),
+    Suite("glib", kinds.Glib("socket", "socket-service", "socket-listener", "network-address", "pollable",
+                             "proxy-test", "network-monitor", "unix-fd")),
+    Suite("tcl", kinds.Tcl("socket", "http", "http11", "ioCmd", "event"), seconds=600),
+    Suite("redis", kinds.Redis(
+        "unit/protocol", "unit/auth", "unit/quit", "unit/pubsub", "unit/networking", "unit/querybuf",
+        "unit/limits", "unit/multi", "unit/type/list", "unit/pause"), seconds=900),
     postgres("pgbench", kinds.Pgbench()),
     postgres("regress", kinds.Regress("regress/pg_regress", "regress", "parallel_schedule")),
     postgres("isolation", kinds.Regress("isolation/pg_isolation_regress", "isolation",
