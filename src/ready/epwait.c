@@ -485,31 +485,39 @@ static bool only_one(const struct sl_ep *ep)
 	       it->want.events == EPOLLIN && it->sock;
 }
 
-/* Return: true: input, put into @ev; false: look closer, or the budget is used up. */
-static bool glance(struct sl_ep *ep, struct epoll_event *ev, struct sl_spinning *sp, uint32_t ran)
+/* Return: 1 input, put into @ev; 0 none; -1 look closer. */
+static inline int glance_once(struct sl_ep *ep, struct epoll_event *ev)
 {
 	struct sl_item *it = ep->hot;
 	struct sl_sock *s = it->sock; /* a signal handler may detach it */
-	int seen;
+	int seen = sl_sock_glance(s);
 
-	do {
-		seen = sl_sock_glance(s);
-		if (sl_likely(seen > 0))
-			sl_rx_fetch(&s->link);
-		if (sl_likely(seen > 0) && !look_due(ep)) {
+	if (sl_likely(seen > 0)) {
+		sl_rx_fetch(&s->link);
+		if (sl_likely(!look_due(ep))) {
 			it->idle = 0;
 			ep->last = s;
 			ev->events = EPOLLIN;
 			ev->data = it->want.data;
-			return true;
+			return 1;
 		}
-		if (seen) {
-			ep->quick_turns = 0;
-			return false;
-		}
-	} while (sl_sect.ran == ran && sl_spin_on(sp) &&
+	}
+	if (!seen)
+		return 0;
+	ep->quick_turns = 0;
+	return -1;
+}
+
+/* Return: as glance_once(); 0: the budget is used up, or the kernel is due. */
+static int glance(struct sl_ep *ep, struct epoll_event *ev, struct sl_spinning *sp, uint32_t ran)
+{
+	int seen;
+
+	do {
+		seen = glance_once(ep, ev);
+	} while (!seen && sl_sect.ran == ran && sl_spin_on(sp) &&
 		 (!sl_spin_tick(sp) || !due_at(ep, sp->now)));
-	return false;
+	return seen;
 }
 
 static void awake(void *ep)
@@ -615,8 +623,11 @@ static int wait_rings(struct sl_ep *ep, struct epoll_event *ev, int max,
 	int n;
 
 	if (!d->now && only_one(ep)) {
+		n = glance_once(ep, ev);
+		if (n > 0)
+			return 1; /* there already: nothing was waited for */
 		sl_spin_begin(&sp, &ep->spin, same_cpu(ep));
-		if (glance(ep, ev, &sp, ran)) {
+		if (!n && glance(ep, ev, &sp, ran) > 0) {
 			sl_spin_done(&sp, false);
 			return 1;
 		}

@@ -163,6 +163,9 @@ static inline void sl_spin_done(struct sl_spinning *sp, bool slept)
 	uint32_t b = sp->place->budget_ns;
 	uint64_t took;
 
+	/* As it was: what comes after a wait is on the way of a message. */
+	if (sl_likely(!slept && b == sl_env.spin_ns + 1 && !sp->place->vain && !sp->place->skipped))
+		return;
 	/* Slowly: on a crowded core many spins succeed between two long yields. */
 	if (!slept && !sp->long_yield && sp->budget)
 		sp->place->skipped = (uint16_t)(sp->place->skipped - (sp->place->skipped + 15) / 16);
