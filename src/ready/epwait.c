@@ -34,6 +34,14 @@
 #define BATCH	       64
 #define OUT_BITS       ((uint32_t)(EPOLLOUT | EPOLLWRNORM))
 
+/* Of what sl_sock_edge() counts: the ends. */
+static unsigned ends(const struct sl_sock *s)
+{
+	const struct sl_side_shm *sd = s->side;
+
+	return (sd->kfin || sd->rx.ring.fin) + 2u * (sd->dead != 0);
+}
+
 /* The program is told @ev. What has come since we looked for input is none of it. */
 static void note_told(struct sl_item *it, struct sl_sock *s, uint32_t ev, uint64_t edge)
 {
@@ -48,16 +56,22 @@ static void note_told(struct sl_item *it, struct sl_sock *s, uint32_t ev, uint64
  */
 static uint32_t report(struct sl_item *it, struct sl_sock *s)
 {
+	uint32_t want = it->want.events & ~(uint32_t)(EPOLLET | EPOLLONESHOT);
 	uint32_t ev, edges = it->kernel_edge;
+	unsigned ended;
 	uint64_t edge;
 
 	if (it->disabled || !s)
 		return 0;
-	ev = sl_sock_events(s, s->fd, it->want.events & ~(uint32_t)(EPOLLET | EPOLLONESHOT));
+	ended = ends(s);
+	ev = sl_sock_events(s, s->fd, want);
 	if (!ev)
 		return 0;
 	if (it->want.events & EPOLLET) {
 		edge = sl_sock_edge(s);
+		/* Ended in between: that edge is counted now, so it is told now. */
+		if (sl_unlikely(ends(s) != ended))
+			ev |= sl_sock_events(s, s->fd, want);
 		if (edge != it->edge)
 			edges |= ~OUT_BITS;
 		if (s->full_seq != it->full_seq)
@@ -481,16 +495,16 @@ static bool only_one(const struct sl_ep *ep)
 {
 	const struct sl_item *it = ep->hot;
 
-	return __libc_single_threaded && ep->nhot == 1 && !ep->from_kernel && !it->pending &&
+	return __libc_single_threaded && it && ep->nhot == 1 && !ep->from_kernel && !it->pending &&
 	       it->want.events == EPOLLIN && it->sock;
 }
 
 /* Return: 1 input, put into @ev; 0 none; -1 look closer. */
 static inline int glance_once(struct sl_ep *ep, struct epoll_event *ev)
 {
-	struct sl_item *it = ep->hot;
-	struct sl_sock *s = it->sock; /* a signal handler may detach it */
-	int seen = sl_sock_glance(s);
+	struct sl_item *it = ep->hot; /* a signal handler may take it away at any moment, or detach it */
+	struct sl_sock *s = it ? it->sock : NULL;
+	int seen = s ? sl_sock_glance(s) : -1;
 
 	if (sl_likely(seen > 0)) {
 		sl_rx_fetch(&s->link);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Edge-triggered registrations through changes of lane: each edge is told, and each once. */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/time.h>
 #include "items.h"
+#include "spin.h"
 #include "sys.h"
 #include "test_sock_util.h"
 
@@ -283,12 +287,104 @@ static void test_closed_number(void **state)
 	closed_number(EPOLLIN | ET, false);
 }
 
+static struct instance *hit;
+static unsigned hits;
+
+/* As preload/ has them run: not where a lock is held. */
+static void delete_it(int sig)
+{
+	(void)sig;
+	if (sl_sect.depth)
+		return;
+	sl_sect.ran++;
+	hits++;
+	assert_int_equal(sl_ready_epoll_ctl(hit->ep, EPOLL_CTL_DEL, hit->p.fd[1], NULL), 0);
+}
+
+/* The only hot socket of an instance is taken away by a signal handler, while epoll_wait() looks at it. */
+static void test_handler_takes_it(void **state)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 4711};
+	struct sigaction sa = {.sa_handler = delete_it}, was;
+	struct itimerval in_us = {0};
+	struct instance in;
+	unsigned round, before;
+	int n;
+
+	(void)state;
+	hit = &in;
+	assert_int_equal(sigaction(SIGALRM, &sa, &was), 0);
+	open_at(&in, EPOLLIN);
+	for (round = 0; round < 100; round++) {
+		put(&in, 1);
+		assert_int_equal(epolled(&in, &patient), EPOLLIN);
+		take(&in, 1);
+		assert_int_equal(epolled(&in, &now), 0);
+		before = hits;
+		in_us.it_value.tv_usec = 5 + round % 20;
+		assert_int_equal(setitimer(ITIMER_REAL, &in_us, NULL), 0);
+		n = sl_ready_epoll_wait(in.ep, &ev, 1, &soon, NULL);
+		assert_true(n == -EINTR || n == 0);
+		ev = (struct epoll_event){.events = EPOLLIN, .data.u64 = 4711};
+		if (hits != before)
+			assert_int_equal(
+				sl_ready_epoll_ctl(in.ep, EPOLL_CTL_ADD, in.p.fd[1], &ev), 0);
+	}
+	assert_true(hits > 0);
+	assert_int_equal(sigaction(SIGALRM, &was, NULL), 0);
+	end(&in);
+}
+
+struct ending {
+	struct instance in;
+	unsigned wait;
+};
+
+static void *send_and_end(void *arg)
+{
+	struct ending *e = arg;
+	unsigned i;
+
+	(void)sock_send(&e->in.p, 0, buf, 10, 0);
+	for (i = 0; i < e->wait; i++)
+		sl_cpu_relax();
+	(void)sl_sock_shutdown(e->in.p.s[0], e->in.p.fd[0], SHUT_WR);
+	return NULL;
+}
+
+/* The end comes between the look at what holds and the look at what is new: it is told all the same. */
+static void test_end_in_between(void **state)
+{
+	struct ending e;
+	pthread_t t;
+	uint32_t got;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 500; i++) {
+		e.wait = i % 50;
+		open_at(&e.in, EPOLLIN | EPOLLRDHUP | ET);
+		assert_int_equal(epolled(&e.in, &now), 0);
+		assert_int_equal(pthread_create(&t, NULL, send_and_end, &e), 0);
+		for (got = 0; !(got & EPOLLRDHUP);) {
+			uint32_t ev = epolled(&e.in, &patient);
+
+			assert_int_not_equal(ev, 0);
+			got |= ev;
+		}
+		assert_int_equal(pthread_join(t, NULL), 0);
+		assert_int_equal(epolled(&e.in, &now), 0);
+		end(&e.in);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_behind_end),    cmocka_unit_test(test_through_lanes),
 		cmocka_unit_test(test_asked_again),   cmocka_unit_test(test_fin),
 		cmocka_unit_test(test_room),	      cmocka_unit_test(test_closed_number),
+		cmocka_unit_test(test_handler_takes_it), cmocka_unit_test(test_end_in_between),
 	};
 
 	(void)now;
