@@ -362,6 +362,8 @@ static void hand_over(struct sl_ep *ep)
 		if (ev.events && (it->want.events & EPOLLET) && !it->pending &&
 		    sl_sock_edge(s) == it->edge)
 			ev.events = 0;
+		if (ev.events && !it->listed)
+			continue; /* its number is closed, so it cannot be kicked: who looks next finds it */
 		sl_item_cool(it);
 		if (ev.events)
 			sl_ep_kick(ep, it);

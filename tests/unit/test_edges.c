@@ -242,22 +242,29 @@ static void test_room(void **state)
 	end(&in);
 }
 
+/* The registered number is closed, a copy lives on. */
+static void close_number(struct instance *in)
+{
+	int copy = dup(in->p.fd[1]);
+
+	sl_sock_dup(in->p.fd[1], copy);
+	assert_int_equal(sl_sock_close(in->p.fd[1]), 0);
+	sl_ready_close(in->p.fd[1]);
+	(void)close(in->p.fd[1]);
+	in->p.fd[1] = copy;
+}
+
 /* A registration outlives its number where a copy does: no bell is shown for data, and no level is lost. */
 static void closed_number(uint32_t events, bool promoted)
 {
 	struct instance in;
-	int copy, round;
+	int round;
 
 	sock_open(&in.p);
 	if (promoted)
 		attach_both(&in.p);
 	instance_open(&in, events);
-	copy = dup(in.p.fd[1]);
-	sl_sock_dup(in.p.fd[1], copy);
-	assert_int_equal(sl_sock_close(in.p.fd[1]), 0);
-	sl_ready_close(in.p.fd[1]);
-	(void)close(in.p.fd[1]);
-	in.p.fd[1] = copy;
+	close_number(&in);
 	if (!promoted)
 		attach_both(&in.p);
 	for (round = 0; round < 3; round++) {
@@ -285,6 +292,28 @@ static void test_closed_number(void **state)
 	closed_number(EPOLLIN | ET, true);
 	closed_number(EPOLLIN, false);
 	closed_number(EPOLLIN | ET, false);
+}
+
+/* Nor where another thread sleeps on the instance: whoever leaves cannot wake it for such a registration. */
+static void test_closed_number_shared(void **state)
+{
+	struct instance in;
+
+	(void)state;
+	open_at(&in, EPOLLIN);
+	close_number(&in);
+	assert_int_equal(epolled(&in, &soon), 0);
+	atomic_store(&sl_ep_of(in.ep)->sleepers, 1);
+	put(&in, 10);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	take(&in, 5);
+	assert_int_equal(epolled(&in, &soon), EPOLLIN);
+	take(&in, 5);
+	assert_int_equal(epolled(&in, &soon), 0);
+	put(&in, 10);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	atomic_store(&sl_ep_of(in.ep)->sleepers, 0);
+	end(&in);
 }
 
 static struct instance *hit;
@@ -385,6 +414,7 @@ int main(void)
 		cmocka_unit_test(test_asked_again),   cmocka_unit_test(test_fin),
 		cmocka_unit_test(test_room),	      cmocka_unit_test(test_closed_number),
 		cmocka_unit_test(test_handler_takes_it), cmocka_unit_test(test_end_in_between),
+		cmocka_unit_test(test_closed_number_shared),
 	};
 
 	(void)now;
