@@ -23,32 +23,6 @@ static uint64_t in_ring(const struct sl_rx_side *rx)
 	return rx->ring.end > SL_LINK_START ? rx->ring.end - SL_LINK_START : 0;
 }
 
-uint64_t sl_rx_arrived(struct sl_link *l, struct sl_rx_side *rx, int fd)
-{
-	bool ended, ring = l && rx->state != SL_RX_DONE;
-	uint64_t in_kernel, rung, rings = rx->rings;
-	int queued = 0;
-
-	if (ring)
-		rings += in_ring(rx);
-	ended = ring && sl_ring_ended(&l->in, &rx->ring);
-	if (ring && rx->state != SL_RX_TCP && !ended)
-		return rings + rx->start - rx->bells; /* the kernel has bells only */
-	if (sl_sys_ioctl(fd, FIONREAD, &queued) < 0 || queued < 0)
-		queued = 0;
-	in_kernel = rx->krcvd + (unsigned)queued;
-	if (ring && rx->started) {
-		/* With END seen this is the last value (L1): data come behind it. */
-		rung = atomic_load_explicit(&l->in.ctl->rung, memory_order_acquire);
-		if (ended && in_kernel > rung)
-			rings += in_kernel - rung;
-		in_kernel = sl_min_u64(in_kernel, rx->start);
-	} else if (rx->state == SL_RX_DONE && in_kernel < rx->skip) {
-		in_kernel = rx->skip;
-	}
-	return rings + in_kernel - rx->bells;
-}
-
 /* The peer may forget the segment as far as this is concerned (sl_link_quiet()). */
 static void tell_quiet(struct sl_link *l)
 {
@@ -192,6 +166,41 @@ static int settle(struct sl_link *l, enum sl_rec_type *type, const uint8_t **dat
 		if (rc == 0)
 			return l->side->rx.state == SL_RX_TCP ? 0 : 1;
 	}
+}
+
+uint64_t sl_rx_arrived(struct sl_link *l, struct sl_rx_side *rx, int fd)
+{
+	bool ended, ring = l && rx->state != SL_RX_DONE;
+	uint64_t in_kernel, rung, rings = rx->rings;
+	enum sl_rec_type type;
+	const uint8_t *data;
+	int queued = 0;
+	size_t len;
+
+	if (ring)
+		rings += in_ring(rx);
+	ended = ring && sl_ring_ended(&l->in, &rx->ring);
+	if (ring && rx->state != SL_RX_TCP && !ended)
+		return rings + rx->start - rx->bells; /* the kernel has bells only */
+	if (sl_sys_ioctl(fd, FIONREAD, &queued) < 0 || queued < 0)
+		queued = 0;
+	/* L2: what was queued may be bells if START stands there by now. */
+	if (ring && rx->state == SL_RX_TCP && !rx->started) {
+		(void)settle(l, &type, &data, &len);
+		if (rx->started || rx->state != SL_RX_TCP)
+			return sl_rx_arrived(l, rx, fd);
+	}
+	in_kernel = rx->krcvd + (unsigned)queued;
+	if (ring && rx->started) {
+		/* With END seen this is the last value (L1): data come behind it. */
+		rung = atomic_load_explicit(&l->in.ctl->rung, memory_order_acquire);
+		if (ended && in_kernel > rung)
+			rings += in_kernel - rung;
+		in_kernel = sl_min_u64(in_kernel, rx->start);
+	} else if (rx->state == SL_RX_DONE && in_kernel < rx->skip) {
+		in_kernel = rx->skip;
+	}
+	return rings + in_kernel - rx->bells;
 }
 
 /* @left: set by a peek that came to END: the stream goes on in the kernel. */

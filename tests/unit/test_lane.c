@@ -90,6 +90,28 @@ static void test_bells(void **state)
 	conn_close(&c);
 }
 
+/* A bell that comes with START is no data, for who has not seen START yet. */
+static void test_arrived(void **state)
+{
+	struct conn c;
+	bool ring = false;
+	uint64_t before;
+	struct end *e = &c.e[1];
+
+	(void)state;
+	conn_open(&c, SL_RING_LEN_DEF, 0, 0);
+	attach(&c, 1);
+	assert_int_equal(sl_rx_arm(&e->link, 0, &ring), 0);
+	before = sl_rx_arrived(&e->link, &e->side.rx, e->fd);
+	attach(&c, 0);
+	assert_int_equal(sl_tx_start(&c.e[0].link, c.e[0].fd), 1);
+	assert_true(readable(e->fd));
+	assert_int_equal(queued(e), 1);
+	assert_int_equal(sl_rx_arrived(&e->link, &e->side.rx, e->fd), before);
+	assert_int_equal(e->side.rx.state, SL_RX_MEM);
+	conn_close(&c);
+}
+
 /* What rings another's bell does not ring ours; one that wakes all does. */
 static void test_armed(void **state)
 {
@@ -622,6 +644,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_start),
 		cmocka_unit_test(test_bells),
+		cmocka_unit_test(test_arrived),
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_armed),
 		cmocka_unit_test(test_across),
