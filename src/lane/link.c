@@ -2,10 +2,11 @@
 /* link.c - both directions together; see link.h */
 #include <errno.h>
 #include <time.h>
+#include "clock.h"
 #include "link.h"
 #include "sys.h"
 
-#define DEAF_TRIES 1000 /* of 100 us */
+#define DEAF_NS 100000000ull
 
 bool (*sl_link_ring_other)(struct sl_link *l, uint32_t bell);
 
@@ -72,12 +73,19 @@ int sl_link_given(struct sl_link *l, int fd, bool drain)
 void sl_link_deafen(struct sl_link *l, int fd)
 {
 	static const struct timespec step = {.tv_nsec = 100000};
-	int tries = DEAF_TRIES;
+	const struct sl_side_shm *sd = l->side;
+	uint64_t until = 0, now;
 
 	atomic_store_explicit(&l->seg.shm->side[l->seg.side].deaf, 1, memory_order_seq_cst);
 	for (;;) {
 		(void)sl_rx_kernel(l, fd, true);
-		if (!sl_rx_bells(l) || l->side->kfin || l->side->dead || !tries--)
+		/* After our own SHUT_RD the kernel says the end of the stream whenever its queue is empty. */
+		if (!sl_rx_bells(l) || (sd->kfin && !sd->rdshut) || sd->dead)
+			return;
+		now = sl_now_ns();
+		if (!until)
+			until = now + DEAF_NS;
+		if (now >= until)
 			return;
 		(void)sl_sys(SYS_nanosleep, &step, 0, 0);
 	}

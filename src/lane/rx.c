@@ -6,6 +6,8 @@
 #include "link.h"
 #include "sys.h"
 
+#define DROP_MAX 4096 /* pieces at a time: a peer may send without end, and say that all of it is bells */
+
 void sl_rx_set_hint(struct sl_link *l)
 {
 	const struct sl_ring_rx *ring = &l->side->rx.ring;
@@ -348,15 +350,18 @@ static ssize_t allowed_before_start(struct sl_link *l, int fd, size_t len)
 
 /*
  * Bells that lie before data. Who sleeps on one of them must have seen it first.
- * Return: 0 gone; 1 end of file; -EAGAIN some are still to come; -EBUSY somebody sleeps.
+ * Return: 0 gone; 1 end of file; -EAGAIN some are still to come, or left; -EBUSY somebody sleeps.
  */
 static int drop_all(struct sl_link *l, int fd, int flags)
 {
+	int pieces = DROP_MAX;
 	ssize_t n;
 
 	while (sl_rx_bells(l)) {
 		if (l->side->rx.sleepers && !(flags & SL_RX_DROP))
 			return -EBUSY;
+		if (!pieces--)
+			return -EAGAIN;
 		n = note_kernel(l, drop(l, fd));
 		if (n <= 0)
 			return n ? (int)n : 1;
@@ -529,10 +534,13 @@ ssize_t sl_rx_avail(struct sl_link *l, int fd, size_t enough)
 
 int sl_rx_kernel(struct sl_link *l, int fd, bool drain)
 {
+	int pieces = DROP_MAX;
 	ssize_t rc;
 	char byte;
 
 	while (drain && sl_rx_bells(l)) {
+		if (!pieces--)
+			return 1;
 		rc = note_kernel(l, drop(l, fd));
 		if (rc == -EAGAIN && !l->side->err)
 			break;

@@ -521,6 +521,69 @@ static void test_between_calls(void **state)
 	conn_close(&c);
 }
 
+/* --- without end --- */
+
+static _Atomic bool enough;
+
+static void *flood(void *arg)
+{
+	static const char junk[1 << 16];
+	uint64_t end = until_ns(4000);
+
+	(void)arg;
+	while (!atomic_load(&enough) && sl_now_ns() < end)
+		(void)send(peer_fd, junk, sizeof(junk), MSG_DONTWAIT | MSG_NOSIGNAL);
+	return NULL;
+}
+
+static void drain_kernel(void)
+{
+	(void)sl_rx_kernel(&victim->link, victim->fd, true);
+}
+
+static void drain_deaf(void)
+{
+	sl_link_deafen(&victim->link, victim->fd);
+}
+
+static void drain_recv(void)
+{
+	word(16, REC(SL_END, 0));
+	(void)victim_recv(10, MSG_DONTWAIT);
+}
+
+/* The peer sends for as long as it likes, and says that all of it is bells: nobody is held up by that. */
+static void test_flood(void **state)
+{
+	static void (*const act[])(void) = {drain_kernel, drain_deaf, drain_recv};
+	uint64_t from;
+	struct conn c;
+	pthread_t t;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(act) / sizeof(act[0]); i++) {
+		conn_open(&c, SL_RING_LEN_MIN, 0, 0);
+		attach(&c, 0);
+		victim = &c.e[0];
+		peer_fd = c.e[1].fd;
+		start(0);
+		assert_int_equal(victim_recv(10, 0), -EAGAIN);
+		atomic_store(&ring_in()->ctl->rung, 1ull << 62);
+		atomic_store(&enough, false);
+		assert_int_equal(pthread_create(&t, NULL, flood, NULL), 0);
+		while (!readable(victim->fd))
+			;
+		from = sl_now_ns();
+		act[i]();
+		from = sl_now_ns() - from;
+		atomic_store(&enough, true);
+		assert_int_equal(pthread_join(t, NULL), 0);
+		assert_true(from < 2000000000u);
+		conn_close(&c);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -528,6 +591,7 @@ int main(void)
 		cmocka_unit_test(test_shortened),
 		cmocka_unit_test(test_between_calls),
 		cmocka_unit_test(test_any_time),
+		cmocka_unit_test(test_flood),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -639,6 +639,39 @@ static void test_peek_discard(void **state)
 	conn_close(&c);
 }
 
+/* A bell that is under way when its receiver becomes deaf: the place is told, the byte comes later. */
+static void *late_bell(void *arg)
+{
+	struct end *e = arg;
+
+	(void)usleep(20000);
+	must(send(e->fd, "", 1, MSG_NOSIGNAL) == 1);
+	return NULL;
+}
+
+/* It is waited for, also behind our own SHUT_RD, when the kernel says the end of the stream as long as it has not come. */
+static void test_deaf(void **state)
+{
+	struct conn c;
+	pthread_t t;
+	int shut;
+
+	(void)state;
+	for (shut = 0; shut < 2; shut++) {
+		warm_up(&c);
+		if (shut) {
+			assert_int_equal(shutdown(c.e[1].fd, SHUT_RD), 0);
+			c.e[1].side.rdshut = 1;
+		}
+		atomic_store(&c.e[0].link.out.ctl->rung, c.e[0].side.tx.ksent + 1);
+		assert_int_equal(pthread_create(&t, NULL, late_bell, &c.e[0]), 0);
+		sl_link_deafen(&c.e[1].link, c.e[1].fd);
+		assert_int_equal(c.e[1].side.rx.krcvd, c.e[0].side.tx.ksent + 1);
+		assert_int_equal(pthread_join(t, NULL), 0);
+		conn_close(&c);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -660,6 +693,7 @@ int main(void)
 		cmocka_unit_test(test_peek_discard),
 		cmocka_unit_test(test_pipe_closed),
 		cmocka_unit_test(test_pipe_taken),
+		cmocka_unit_test(test_deaf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
