@@ -355,7 +355,7 @@ static bool note_reset(struct sl_sock *s)
 static ssize_t send_step(struct sl_sock *s, int fd, struct sl_src *src, size_t len, int flags)
 {
 	struct sl_side_shm *sd = s->side;
-	bool first = true;
+	bool first = true, asked;
 	ssize_t n;
 	int how;
 
@@ -372,10 +372,12 @@ again:
 		n = -ERESTART;
 	else if (sl_unlikely(sd->kfin || sd->err || sd->tx.fin))
 		n = send_ended(s, src, len);
-	if (sl_likely(n == 0))
+	asked = n == 0;
+	if (sl_likely(asked))
 		n = sl_tx_send(&s->link, fd, src, len, flags & (MSG_MORE | MSG_EOR | MSG_CONFIRM));
 	sl_tx_release(s, how);
-	if (sl_unlikely(n == -ECONNRESET && first && src->fd < 0 && !sd->dead)) {
+	/* Not one that send_ended() tells: that is told by now. */
+	if (sl_unlikely(n == -ECONNRESET && asked && first && src->fd < 0 && !sd->dead)) {
 		first = false;
 		if (note_reset(s))
 			goto again;

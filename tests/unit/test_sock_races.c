@@ -639,6 +639,31 @@ static void test_fork_while_asleep(void **state)
 
 /* --- close --- */
 
+/* Killed with our bytes unread in the ring: the kernel says FIN, and TCP would have told a reset, once, then EPIPE. */
+static void test_killed_unread_sender(void **state)
+{
+	struct sock_pair p;
+	int how, null;
+
+	(void)state;
+	(void)alarm(LIMIT_S);
+	sock_open_promoted(&p, SL_RING_LEN_MIN);
+	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
+	assert_int_equal(sock_recv(&p, 1, buf, 10, 0), 10);
+	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
+	how = sl_rx_take(p.s[1]);
+	assert_int_equal(sl_rx_kernel(&p.s[1]->link, p.fd[1], true), 0);
+	sl_rx_release(p.s[1], how);
+	null = open("/dev/null", O_RDWR);
+	assert_int_equal(dup2(null, p.fd[1]), p.fd[1]);
+	(void)close(null);
+	sl_sock_kernel_event(p.s[0], p.fd[0], EPOLLIN | EPOLLRDHUP);
+	assert_int_equal(sock_send(&p, 0, buf, 10, MSG_NOSIGNAL), -ECONNRESET);
+	assert_int_equal(sock_send(&p, 0, buf, 10, MSG_NOSIGNAL), -EPIPE);
+	sock_close(&p);
+	(void)alarm(0);
+}
+
 /*
  * The writer has asked for room, left the lane, sent much by TCP, and closed. The reader makes room only now: its bell would
  * be answered by RST, and what the kernel still had to send would be lost.
@@ -709,6 +734,7 @@ int main(void)
 		cmocka_unit_test(test_fork_while_asleep),
 		cmocka_unit_test(test_refused_unread),
 		cmocka_unit_test(test_refused_while_sending),
+		cmocka_unit_test(test_killed_unread_sender),
 		cmocka_unit_test(test_room_after_close),
 		cmocka_unit_test(test_room_after_shutdown),
 	};
