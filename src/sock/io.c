@@ -144,6 +144,17 @@ static ssize_t recv_step(struct sl_sock *s, int fd, struct sl_sink *sink, size_t
 	return n;
 }
 
+/*
+ * Closed by another thread while this call was on the lanes, and awake: the number may be another file's by now, and the
+ * kernel is not to be called with it. One that comes as late by TCP gets this, too.
+ */
+static ssize_t unless_closed(const struct sl_sock *s, ssize_t n)
+{
+	if (sl_unlikely(n == -ERESTART) && atomic_load_explicit(&s->closed, memory_order_relaxed))
+		return -EBADF;
+	return n;
+}
+
 static bool nonblocking(const struct sl_sock *s, int flags)
 {
 	return (flags & MSG_DONTWAIT) || s->nonblock;
@@ -194,7 +205,7 @@ static ssize_t recv_on_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, si
 			*sink = whole;
 			got = 0;
 		}
-		n = recv_step(s, fd, sink, want - got, flags);
+		n = unless_closed(s, recv_step(s, fd, sink, want - got, flags));
 		if (n > 0)
 			got += (size_t)n;
 		if (got >= least || n == 0 || (got && (flags & (MSG_PEEK | MSG_WAITALL)) == MSG_PEEK))
@@ -398,7 +409,7 @@ static ssize_t send_on_lanes(struct sl_sock *s, int fd, struct sl_src *src, size
 	ssize_t n;
 
 	while (*sent < len) {
-		n = send_step(s, fd, src, len - *sent, flags);
+		n = unless_closed(s, send_step(s, fd, src, len - *sent, flags));
 		if (n > 0) {
 			*sent += (size_t)n;
 			continue;

@@ -219,8 +219,10 @@ int sl_sock_close(int fd)
 	s = sl_sock_get(fd);
 	if (sl_likely(!s))
 		return 0;
-	if (atomic_load(&s->nfds) == 1 && !make_orphan(s, fd))
+	if (atomic_load(&s->nfds) == 1 && !make_orphan(s, fd)) {
+		atomic_store_explicit(&s->closed, true, memory_order_relaxed);
 		copied = sl_sock_finish(s, fd);
+	}
 	old = sl_fdtab_swap(fd, 0);
 	drop_entry(old, fd);
 	/* With the number out of all instances: they would see it hang up. */

@@ -93,6 +93,7 @@ struct sl_sock {
 	uint32_t claim_gen; /* the connection to the broker on which it does */
 	bool forking; /* fork has taken its locks */
 	bool locked;  /* exec has taken its locks */
+	_Atomic bool closed; /* its last number was: calls that are still on it must not go on with that */
 	_Atomic uint8_t orphan; /* enum sl_orphan: closed while other threads slept in calls on it */
 	bool heir;    /* a program that is being executed inherits it */
 	bool side_new; /* the page was made for the fork that is under way */

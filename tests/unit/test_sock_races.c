@@ -639,6 +639,68 @@ static void test_fork_while_asleep(void **state)
 
 /* --- close --- */
 
+static struct sock_pair *closes;
+static int third[2];
+static int (*real_poll)(struct pollfd *, nfds_t, int);
+
+/* Another thread closes the socket in the meantime, and the program gets another one by that number. */
+static int closed_poll(struct pollfd *p, nfds_t n, int ms)
+{
+	int fd = closes->fd[0];
+
+	sl_real.poll = real_poll;
+	assert_int_equal(sl_sock_close(fd), 0);
+	assert_int_equal(dup2(third[0], fd), fd);
+	p->revents = p->events;
+	(void)ms;
+	return (int)n;
+}
+
+static void closed_in_call(struct sock_pair *p)
+{
+	sock_open_promoted(p, SL_RING_LEN_MIN);
+	assert_int_equal(sock_send(p, 1, buf, 10, 0), 10);
+	tcp_pair(third, 0, 0);
+	assert_int_equal(send(third[1], "others'", 7, 0), 7);
+	closes = p;
+	real_poll = sl_real.poll;
+	sl_real.poll = closed_poll;
+}
+
+static void closed_over(struct sock_pair *p)
+{
+	char got[20];
+
+	assert_true(sl_real.poll == real_poll);
+	assert_int_equal(recv(third[0], got, sizeof(got), MSG_DONTWAIT), 7); /* all of it */
+	assert_int_equal(recv(third[1], got, sizeof(got), MSG_DONTWAIT), -1);
+	(void)close(third[0]);
+	(void)close(third[1]);
+	sock_close(p);
+}
+
+/* A call on a socket that is closed under it does not go on with whatever has its number then. */
+static void test_closed_in_call(void **state)
+{
+	struct sock_pair p;
+	int pipe_fd[2];
+
+	(void)state;
+	(void)alarm(LIMIT_S);
+	closed_in_call(&p);
+	assert_int_equal(sock_recv(&p, 0, buf, 20, MSG_PEEK | MSG_WAITALL), -EBADF);
+	closed_over(&p);
+
+	closed_in_call(&p);
+	assert_int_equal(pipe(pipe_fd), 0);
+	assert_int_equal(write(pipe_fd[1], "ours", 4), 4);
+	assert_int_equal(sl_sock_splice_in(p.s[0], p.fd[0], pipe_fd[0], 100, 0), -EBADF);
+	closed_over(&p);
+	(void)close(pipe_fd[0]);
+	(void)close(pipe_fd[1]);
+	(void)alarm(0);
+}
+
 /* Killed with our bytes unread in the ring: the kernel says FIN, and TCP would have told a reset, once, then EPIPE. */
 static void test_killed_unread_sender(void **state)
 {
@@ -734,6 +796,7 @@ int main(void)
 		cmocka_unit_test(test_fork_while_asleep),
 		cmocka_unit_test(test_refused_unread),
 		cmocka_unit_test(test_refused_while_sending),
+		cmocka_unit_test(test_closed_in_call),
 		cmocka_unit_test(test_killed_unread_sender),
 		cmocka_unit_test(test_room_after_close),
 		cmocka_unit_test(test_room_after_shutdown),
