@@ -480,8 +480,8 @@ void sl_sock_refuse(struct sl_sock *s, int fd, enum sl_reason why)
 			step_aside(s, fd);
 		sl_both_release(s, how);
 	}
+	atomic_store(&s->offer, SL_OFFER_NEVER); /* first: who sees the reason looks at it */
 	sl_stat_reason(s, why);
-	atomic_store(&s->offer, SL_OFFER_NEVER);
 	sl_detach_try(s, fd);
 }
 

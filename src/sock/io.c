@@ -39,6 +39,15 @@ static int poll_paused(struct sl_sock *s, struct pollfd *p, int ms, struct sl_pa
 	return rc;
 }
 
+/* On the memory lane with a reason not to be. It was to be left for good when a thread waited for room: again. */
+static void settled(struct sl_sock *s, int fd)
+{
+	if (atomic_load(&s->offer) == SL_OFFER_NEVER)
+		sl_sock_refuse(s, fd, (enum sl_reason)s->stat->reason);
+	else
+		sl_stat_reason(s, SL_WHY_NONE);
+}
+
 static void after(struct sl_sock *s, int fd)
 {
 	struct sl_side_shm *sd = s->side;
@@ -79,7 +88,7 @@ static void after(struct sl_sock *s, int fd)
 		sl_chaos(s, fd);
 	else if (sl_unlikely(s->stat->reason) && sd->rx.state == SL_RX_MEM &&
 		 sd->tx.state == SL_TX_MEM)
-		sl_stat_reason(s, SL_WHY_NONE);
+		settled(s, fd);
 }
 
 /* What there is to read has been read. Has the connection ended? Return: 0 end of file; -errno; -EAGAIN it goes on. */

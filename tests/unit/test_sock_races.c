@@ -6,6 +6,7 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include "hidden.h"
@@ -611,6 +612,35 @@ static void test_refused_while_sending(void **state)
 	(void)alarm(0);
 }
 
+/* Refused while another thread waits for room: it stays on the memory lane until that has it, and no longer. */
+static void test_refused_is_left(void **state)
+{
+	struct blocked b = {0};
+	pthread_t sender;
+	unsigned i;
+	int on = 1;
+
+	(void)state;
+	(void)alarm(LIMIT_S);
+	sock_open_promoted(&b.p, SL_RING_LEN_MIN);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(sock_send(&b.p, i, buf, 10, 0), 10);
+		assert_int_equal(sock_recv(&b.p, 1 - i, buf, 10, 0), 10);
+	}
+	assert_int_equal(pthread_create(&sender, NULL, sends, &b), 0);
+	while (!*(volatile uint32_t *)&b.p.s[0]->side->tx.waiters)
+		(void)usleep(1000);
+	assert_int_equal(sl_sock_ioctl(b.p.s[0], b.p.fd[0], FIOASYNC, &on), 0);
+	assert_int_equal(b.p.s[0]->side->tx.state, SL_TX_MEM);
+	assert_int_equal(sock_recv(&b.p, 1, buf, sizeof(buf), MSG_WAITALL), sizeof(buf));
+	assert_int_equal(pthread_join(sender, NULL), 0);
+	assert_int_equal(b.sent, sizeof(buf));
+	assert_true(!sl_sock_attached(b.p.s[0]) || b.p.s[0]->side->tx.state == SL_TX_DONE);
+	assert_int_equal(b.p.s[0]->stat->reason, SL_WHY_ASYNC);
+	sock_close(&b.p);
+	(void)alarm(0);
+}
+
 /* --- fork --- */
 
 /* A thread of the parent sleeps on it in the kernel: the child has no such thread. */
@@ -796,6 +826,7 @@ int main(void)
 		cmocka_unit_test(test_fork_while_asleep),
 		cmocka_unit_test(test_refused_unread),
 		cmocka_unit_test(test_refused_while_sending),
+		cmocka_unit_test(test_refused_is_left),
 		cmocka_unit_test(test_closed_in_call),
 		cmocka_unit_test(test_killed_unread_sender),
 		cmocka_unit_test(test_room_after_close),
