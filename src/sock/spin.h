@@ -131,13 +131,11 @@ static inline bool sl_spin_tick(const struct sl_spinning *sp)
 }
 
 /* A spin was in vain: pay for it. Two threads at once may lose some of it. */
-static inline void sl_spin_charge(const struct sl_spinning *sp, bool slept)
+static inline void sl_spin_charge(const struct sl_spinning *sp)
 {
 	uint64_t share = atomic_load_explicit(&sl_cpus_percent, memory_order_relaxed), now, since;
 	int64_t left, most = (int64_t)(sl_ticks_of_ns(SL_SPIN_PURSE_NS) * share / SL_CPUS_ALL);
 
-	if (!slept)
-		return;
 	now = sp->now ? sp->now : sl_ticks();
 	sl_cpus_look(now);
 	if (sl_env.spin_cpu >= SL_SPIN_CPU_ALL)
@@ -170,7 +168,8 @@ static inline void sl_spin_done(struct sl_spinning *sp, bool slept)
 	if (!slept && !sp->long_yield && sp->budget)
 		sp->place->skipped = (uint16_t)(sp->place->skipped - (sp->place->skipped + 15) / 16);
 	sp->place->vain = slept;
-	sl_spin_charge(sp, slept);
+	if (slept)
+		sl_spin_charge(sp);
 	if (!sl_env.spin_auto)
 		return;
 	if (!b)

@@ -141,7 +141,7 @@ static uint64_t vain_ns(uint64_t ns)
 		sp.start = start + sl_ticks_of_ns(t);
 		sp.now = sp.start + sp.budget;
 		spent += sp.budget;
-		sl_spin_charge(&sp, true);
+		sl_spin_charge(&sp);
 	}
 	return spent * 1000 / sl_ticks_per_us;
 }
