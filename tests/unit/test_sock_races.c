@@ -240,23 +240,33 @@ static void *sends(void *arg)
 	return NULL;
 }
 
+/* Both directions are on the memory lane, and @sender waits for room. @timeout: SO_SNDTIMEO, or NULL */
+static void block(struct blocked *b, pthread_t *sender, const struct timeval *timeout)
+{
+	unsigned i;
+
+	sock_open_promoted(&b->p, SL_RING_LEN_MIN);
+	if (timeout)
+		assert_int_equal(setsockopt(b->p.fd[0], SOL_SOCKET, SO_SNDTIMEO, timeout, sizeof(*timeout)),
+				 0);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(sock_send(&b->p, i, buf, 10, 0), 10);
+		assert_int_equal(sock_recv(&b->p, 1 - i, buf, 10, 0), 10);
+	}
+	assert_int_equal(pthread_create(sender, NULL, sends, b), 0);
+	while (!*(volatile uint32_t *)&b->p.s[0]->waiters ||
+	       !*(volatile uint32_t *)&b->p.s[0]->side->tx.waiters)
+		(void)usleep(1000);
+}
+
 /* Who waits for room is told when another thread shuts the sending direction down, as by TCP. */
 static void shut_down_sender(const struct timeval *timeout)
 {
 	struct blocked b = {0};
 	pthread_t t;
-	unsigned i;
 
 	(void)alarm(LIMIT_S);
-	sock_open_promoted(&b.p, SL_RING_LEN_MIN);
-	assert_int_equal(setsockopt(b.p.fd[0], SOL_SOCKET, SO_SNDTIMEO, timeout, sizeof(*timeout)), 0);
-	for (i = 0; i < 2; i++) { /* both directions are on the memory lane */
-		assert_int_equal(sock_send(&b.p, i, buf, 10, 0), 10);
-		assert_int_equal(sock_recv(&b.p, 1 - i, buf, 10, 0), 10);
-	}
-	assert_int_equal(pthread_create(&t, NULL, sends, &b), 0);
-	while (!*(volatile uint32_t *)&b.p.s[0]->waiters)
-		(void)usleep(1000);
+	block(&b, &t, timeout);
 	(void)usleep(20000); /* asleep: nothing tells of that */
 	assert_int_equal(sl_sock_shutdown(b.p.s[0], b.p.fd[0], SHUT_WR), 0);
 	assert_int_equal(pthread_join(t, NULL), 0);
@@ -586,18 +596,10 @@ static void test_refused_while_sending(void **state)
 	struct blocked b = {0};
 	struct instance in;
 	pthread_t sender;
-	unsigned i;
 
 	(void)state;
 	(void)alarm(LIMIT_S);
-	sock_open_promoted(&b.p, SL_RING_LEN_MIN);
-	for (i = 0; i < 2; i++) {
-		assert_int_equal(sock_send(&b.p, i, buf, 10, 0), 10);
-		assert_int_equal(sock_recv(&b.p, 1 - i, buf, 10, 0), 10);
-	}
-	assert_int_equal(pthread_create(&sender, NULL, sends, &b), 0);
-	while (!*(volatile uint32_t *)&b.p.s[0]->waiters)
-		(void)usleep(1000);
+	block(&b, &sender, NULL);
 	in.p = b.p;
 	in.ep = epoll_create1(EPOLL_CLOEXEC);
 	sl_ready_epoll_created(in.ep);
@@ -617,19 +619,11 @@ static void test_refused_is_left(void **state)
 {
 	struct blocked b = {0};
 	pthread_t sender;
-	unsigned i;
 	int on = 1;
 
 	(void)state;
 	(void)alarm(LIMIT_S);
-	sock_open_promoted(&b.p, SL_RING_LEN_MIN);
-	for (i = 0; i < 2; i++) {
-		assert_int_equal(sock_send(&b.p, i, buf, 10, 0), 10);
-		assert_int_equal(sock_recv(&b.p, 1 - i, buf, 10, 0), 10);
-	}
-	assert_int_equal(pthread_create(&sender, NULL, sends, &b), 0);
-	while (!*(volatile uint32_t *)&b.p.s[0]->side->tx.waiters)
-		(void)usleep(1000);
+	block(&b, &sender, NULL);
 	assert_int_equal(sl_sock_ioctl(b.p.s[0], b.p.fd[0], FIOASYNC, &on), 0);
 	assert_int_equal(b.p.s[0]->side->tx.state, SL_TX_MEM);
 	assert_int_equal(sock_recv(&b.p, 1, buf, sizeof(buf), MSG_WAITALL), sizeof(buf));
