@@ -43,8 +43,9 @@
  *
  * Model: model/lanes.pml, model/half.pml, model/back.pml, model/close.pml (L6).
  *
- * All functions want the lock of the direction held (both for those on both), never block, and leave errno
- * alone. -EPROTO means that the peer wrote nonsense; the caller resets the connection.
+ * All functions want the lock of the direction held (both for those on both), and leave errno alone. They never block,
+ * but for milliseconds where a bell has to get through (sl_tx_bell), what was given back goes before FIN (sl_tx_fin), or bells
+ * are under way (sl_link_deafen). -EPROTO means that the peer wrote nonsense; the caller resets the connection.
  */
 #ifndef SL_LINK_H
 #define SL_LINK_H
