@@ -26,15 +26,58 @@ void sl_sink_skip(struct sl_sink *sink, size_t len)
 	step(&sink->iov, &sink->iovcnt, &sink->off, len);
 }
 
+/* By way of a pipe of our own, which takes what the other has, or gives it what it has room for: splice can refuse to wait. */
+static ssize_t by_own_pipe(int fd, void *buf, size_t len, bool out)
+{
+	int own[2];
+	ssize_t n = sl_sys(SYS_pipe2, own, O_CLOEXEC | O_NONBLOCK, 0);
+
+	if (n < 0)
+		return n;
+	if (out) {
+		n = sl_sys(SYS_write, own[1], buf, len);
+		if (n > 0)
+			n = sl_sys6(SYS_splice, own[0], 0, fd, 0, n, SPLICE_F_NONBLOCK);
+	} else {
+		n = sl_sys6(SYS_splice, fd, 0, own[1], 0, (long)len, SPLICE_F_NONBLOCK);
+		if (n > 0)
+			n = sl_sys(SYS_read, own[0], buf, n);
+	}
+	(void)sl_sys_close(own[0]);
+	(void)sl_sys_close(own[1]);
+	return n;
+}
+
+/* The pipe may be one that blocks. Pipes know RWF_NOWAIT since Linux 6.5, those with a name do not. */
+static ssize_t pipe_now(int fd, void *buf, size_t len, bool out)
+{
+	struct iovec iov = {.iov_base = buf, .iov_len = len};
+	ssize_t n = sl_sys6(out ? SYS_pwritev2 : SYS_preadv2, fd, (long)&iov, 1, -1, -1, RWF_NOWAIT);
+
+	return n == -EOPNOTSUPP || n == -ENOSYS ? by_own_pipe(fd, buf, len, out) : n;
+}
+
 static ssize_t fill_fd(struct sl_src *src, void *dst, size_t len)
 {
 	ssize_t n;
 
-	if (!src->pos)
-		return sl_sys(SYS_read, src->fd, dst, len);
-	n = sl_sys6(SYS_pread64, src->fd, (long)dst, (long)len, *src->pos, 0, 0);
-	if (n > 0)
+	if (src->pipe)
+		n = pipe_now(src->fd, dst, len, false);
+	else if (!src->pos)
+		n = sl_sys(SYS_read, src->fd, dst, len);
+	else
+		n = sl_sys6(SYS_pread64, src->fd, (long)dst, (long)len, *src->pos, 0, 0);
+	if (src->pos && n > 0)
 		*src->pos += n;
+	src->dry = n == -EAGAIN;
+	return n;
+}
+
+static ssize_t put_fd(struct sl_sink *sink, const void *data, size_t len)
+{
+	ssize_t n = pipe_now(sink->fd, (void *)(uintptr_t)data, len, true);
+
+	sink->full = n == -EAGAIN;
 	return n;
 }
 
@@ -61,7 +104,7 @@ ssize_t sl_sink_put(struct sl_sink *sink, const void *data, size_t len)
 	size_t done = 0, n;
 
 	if (sink->fd >= 0)
-		return sl_sys(SYS_write, sink->fd, data, len);
+		return put_fd(sink, data, len);
 	while (done < len && sink->iovcnt > 0) {
 		n = sl_min_size(sink->iov->iov_len - sink->off, len - done);
 		if (n && !sink->discard &&

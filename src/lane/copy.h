@@ -3,6 +3,8 @@
  * copy.h - where sent bytes come from and received bytes go: memory or a descriptor
  *
  * So that there is one send path and one receive path for read, recvmsg, sendfile and splice.
+ *
+ * This is called with the locks of a socket held: nobody waits here for a pipe, whatever others do with it meanwhile.
  */
 #ifndef SL_COPY_H
 #define SL_COPY_H
@@ -18,6 +20,7 @@ struct sl_src {
 	int fd;	    /* >= 0: a file or pipe instead */
 	off_t *pos; /* file offset to read at and advance; NULL: the file's own */
 	bool pipe;  /* fd is a pipe */
+	bool dry;   /* -EAGAIN was its answer: it has nothing just now */
 	bool told;  /* the kernel has raised SIGPIPE: it does so for descriptors, whatever one says */
 };
 
@@ -26,19 +29,20 @@ struct sl_sink {
 	int iovcnt;
 	size_t off;
 	int fd;	      /* >= 0: a pipe instead */
+	bool full;    /* -EAGAIN was its answer: it has no room just now */
 	bool discard; /* MSG_TRUNC: count, do not copy */
 };
 
 /**
  * sl_src_fill() - take up to @len bytes to @dst
- * Return: bytes taken; 0 the source is at its end; -errno: of the descriptor, or -EFAULT.
+ * Return: bytes taken; 0 the source is at its end; -errno: of the descriptor, or -EFAULT. -EAGAIN: see @src->dry.
  */
 ssize_t sl_src_fill(struct sl_src *src, void *dst, size_t len);
 
 /** sl_src_skip() - step over @len bytes that went another way (the kernel lane) */
 void sl_src_skip(struct sl_src *src, size_t len);
 
-/** sl_sink_put() - give @len bytes; return bytes taken, fewer when full, -errno (descriptors) */
+/** sl_sink_put() - give @len bytes; return bytes taken, fewer when full, -errno (descriptors; -EAGAIN: see @sink->full) */
 ssize_t sl_sink_put(struct sl_sink *sink, const void *data, size_t len);
 void sl_sink_skip(struct sl_sink *sink, size_t len);
 

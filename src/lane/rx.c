@@ -300,6 +300,7 @@ static ssize_t recv_kernel(struct sl_link *l, int fd, struct sl_sink *sink, size
 		if (!sl_sys_poll_now(fd, POLLIN | POLLRDHUP))
 			return -EAGAIN;
 		n = sl_sys6(SYS_splice, fd, 0, sink->fd, 0, (long)len, 2 /* NONBLOCK */);
+		sink->full = n == -EAGAIN && !sl_sys_poll_now(sink->fd, POLLOUT);
 		got = n > 0 ? (size_t)n : 0;
 	} else {
 		while (more && (n = recv_pieces(fd, sink, len - got, flags, &more)) > 0) {

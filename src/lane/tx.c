@@ -229,6 +229,7 @@ static ssize_t send_kernel(struct sl_link *l, int fd, struct sl_src *src, size_t
 			n = sl_sys6(SYS_splice, src->fd, 0, fd, 0, (long)len, 2 /* NONBLOCK */);
 		else
 			n = sl_sys6(SYS_sendfile, fd, src->fd, (long)src->pos, (long)len, 0, 0);
+		src->dry = n == -EAGAIN && src->pipe && !sl_sys_poll_now(src->fd, POLLIN);
 		src->told = n == -EPIPE;
 	} else {
 		m.msg_iovlen = (size_t)sl_iov_rest(src->iov, src->iovcnt, src->off, tmp, len, &total);

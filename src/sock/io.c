@@ -229,7 +229,7 @@ static ssize_t recv_on_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, si
 			if (n > 0 || n == -ERESTART)
 				continue;
 		}
-		if (n < 0 && n != -EAGAIN)
+		if ((n < 0 && n != -EAGAIN) || sl_unlikely(sink->full))
 			break;
 		if (sl_unlikely(sl_tx_hint(&s->link)))
 			sl_answer(s, fd);
@@ -425,7 +425,7 @@ static ssize_t send_on_lanes(struct sl_sock *s, int fd, struct sl_src *src, size
 		}
 		if (n == 0)
 			return 0; /* the source is at its end */
-		if (n != -EAGAIN)
+		if (n != -EAGAIN || sl_unlikely(src->dry))
 			return n;
 		if (nonblocking(s, flags)) {
 			s->full_seq++;
@@ -589,7 +589,8 @@ static ssize_t send_from(struct sl_sock *s, int fd, struct sl_src *src, size_t c
 }
 
 /*
- * Never read from an empty pipe, or write to a full one, while a lock is held. Return: revents, > 0; -EAGAIN; -EINTR.
+ * An empty pipe, or a full one, is waited for here, with no lock held. Others use it, too: what it can do then is seen when it
+ * is used (sl_src.dry, sl_sink.full). Return: revents, > 0; -EAGAIN; -EINTR.
  */
 static ssize_t wait_pipe(struct sl_sock *s, int pipe_fd, short events, unsigned flags)
 {
@@ -611,6 +612,9 @@ ssize_t sl_sock_sendfile(struct sl_sock *s, int fd, int in_fd, off_t *pos, size_
 
 	if (in_fd < 0)
 		return -EBADF;
+	/* As the kernel does: what has no place to read at, and may have to be waited for, is no file. */
+	if (sl_sock_attached(s) && !pos && sl_sys(SYS_lseek, in_fd, 0, SEEK_CUR) == -ESPIPE)
+		return -EINVAL;
 	do {
 		n = sl_sock_attached(s) ? send_from(s, fd, &src, v.len) :
 					  sl_native_move(s, &v, true);
@@ -635,8 +639,9 @@ ssize_t sl_sock_splice_in(struct sl_sock *s, int fd, int pipe_fd, size_t len, un
 			return n;
 		if (sl_sys_ioctl(pipe_fd, FIONREAD, &there) < 0 || there <= 0)
 			there = 1;
+		src.dry = false;
 		n = send_from(s, fd, &src, sl_min_size(len, (size_t)there));
-	} while (n == -ERESTART);
+	} while (n == -ERESTART || (n == -EAGAIN && src.dry));
 	return n;
 }
 
@@ -658,9 +663,10 @@ ssize_t sl_sock_splice_out(struct sl_sock *s, int fd, int pipe_fd, size_t len, u
 			return n;
 		if (n & POLLERR)
 			return broken_pipe(0);
-		/* A page's worth fits a writable pipe without blocking. SPLICE_F_NONBLOCK is of the pipe alone. */
+		/* SPLICE_F_NONBLOCK is of the pipe alone. Not more at a time than what the pipe's reader can send on. */
+		sink.full = false;
 		n = recv_lanes(s, fd, &sink, sl_min_size(len, 4096), 0);
-	} while (n == -ERESTART);
+	} while (n == -ERESTART || (n == -EAGAIN && sink.full));
 	after(s, fd);
 	return n == -EDEADLK ? -EAGAIN : n;
 }

@@ -212,7 +212,7 @@ static int a_file(struct pair *p, size_t len)
 
 static void sendfile_(struct pair *p)
 {
-	int fd = a_file(p, 10000);
+	int fd = a_file(p, 10000), pipes[2];
 	off_t at = 0;
 
 	rec_sys("sendfile", sendfile(p->a.fd, fd, &at, 4000));
@@ -230,6 +230,12 @@ static void sendfile_(struct pair *p)
 	rec_sys("sendfile of nothing", sendfile(p->a.fd, fd, &at, 0));
 	rec_sys("sendfile from a socket", sendfile(fd, p->a.fd, NULL, 100));
 	rec_sys("sendfile from nowhere", sendfile(p->a.fd, -1, NULL, 100));
+	if (pipe(pipes))
+		abort();
+	if (write(pipes[1], "some", 4) != 4)
+		abort();
+	rec_sys("sendfile from a pipe", sendfile(p->a.fd, pipes[0], NULL, 4));
+	rec_sys("sendfile from a pipe, with an offset", sendfile(p->a.fd, pipes[0], &at, 4));
 	take(p, B, RECV, 1, MSG_DONTWAIT, 0);
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include "copy.h"
 #include "fault.h"
@@ -255,6 +256,60 @@ static void test_fault_of_others(void **state)
 	assert_int_equal(WTERMSIG(in_child(SENT)), SIGSEGV);
 }
 
+/* A pipe that blocks: what it has, or has room for, and nobody waits. @fd: its two ends. */
+static void pipe_now(int fd[2])
+{
+	uint8_t data[300], got[600];
+	struct sl_src src = {.fd = fd[0], .pipe = true};
+	struct sl_sink sink = {.fd = fd[1]};
+	size_t put = 0, read = 0;
+	ssize_t n;
+
+	(void)alarm(10); /* who hangs is killed */
+	stream_fill(data, 0, sizeof(data));
+	assert_int_equal(sl_src_fill(&src, got, sizeof(got)), -EAGAIN);
+	assert_true(src.dry);
+	assert_int_equal(sl_sink_put(&sink, data, sizeof(data)), sizeof(data));
+	assert_int_equal(sl_src_fill(&src, got, sizeof(got)), sizeof(data));
+	assert_memory_equal(got, data, sizeof(data));
+
+	while ((n = sl_sink_put(&sink, data, sizeof(data))) > 0)
+		put += (size_t)n;
+	assert_int_equal(n, -EAGAIN);
+	assert_true(sink.full);
+	assert_true(put >= 4096);
+	while ((n = sl_src_fill(&src, got, sizeof(got))) > 0)
+		read += (size_t)n;
+	assert_int_equal(n, -EAGAIN);
+	assert_int_equal(read, put);
+	(void)close(fd[1]);
+	assert_int_equal(sl_src_fill(&src, got, sizeof(got)), 0);
+	(void)close(fd[0]);
+	(void)alarm(0);
+}
+
+static void test_pipes_now(void **state)
+{
+	char dir[] = "/tmp/scilan-test-XXXXXX", name[64];
+	int fd[2];
+
+	(void)state;
+	assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
+	pipe_now(fd);
+
+	/* One with a name, which some kernels cannot ask without waiting. */
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(name, sizeof(name), "%s/fifo", dir);
+	assert_int_equal(mkfifo(name, 0600), 0);
+	fd[0] = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	fd[1] = open(name, O_WRONLY | O_CLOEXEC);
+	assert_true(fd[0] >= 0 && fd[1] >= 0);
+	assert_int_equal(fcntl(fd[0], F_SETFL, 0), 0);
+	pipe_now(fd);
+	(void)unlink(name);
+	(void)rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,6 +317,7 @@ int main(void)
 		cmocka_unit_test(test_sink),
 		cmocka_unit_test(test_rest),
 		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_pipes_now),
 		cmocka_unit_test(test_fault),
 		cmocka_unit_test(test_fault_of_others),
 	};

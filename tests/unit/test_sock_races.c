@@ -725,6 +725,93 @@ static void test_closed_in_call(void **state)
 	(void)alarm(0);
 }
 
+static int raced_fd[2]; /* a pipe, that others use, too */
+static unsigned raced;
+
+/* It can be read; then another has read it. And before the next look there is something new. */
+static int emptied_poll(struct pollfd *p, nfds_t n, int ms)
+{
+	char got[20];
+	int rc;
+
+	if (p->fd != raced_fd[0])
+		return real_poll(p, n, ms);
+	if (raced)
+		assert_int_equal(write(raced_fd[1], "news", 4), 4);
+	rc = real_poll(p, n, ms);
+	if (!raced++)
+		assert_int_equal(read(raced_fd[0], got, sizeof(got)), 4);
+	return rc;
+}
+
+/* It has room; then another has filled it. */
+static int filled_poll(struct pollfd *p, nfds_t n, int ms)
+{
+	static char page[4096];
+	int rc, i;
+
+	if (p->fd != raced_fd[1])
+		return real_poll(p, n, ms);
+	for (i = 0; raced && i < 16; i++)
+		assert_int_equal(read(raced_fd[0], page, sizeof(page)), sizeof(page));
+	rc = real_poll(p, n, ms);
+	for (i = 0; !raced && i < 16; i++)
+		assert_int_equal(write(raced_fd[1], page, sizeof(page)), sizeof(page));
+	raced++;
+	return rc;
+}
+
+static void leave_one(struct sock_pair *p, unsigned i)
+{
+	int how = sl_both_take(p->s[i]);
+
+	assert_int_equal(sl_leave_locked(p->s[i], p->fd[i], SL_WHY_DEMOTED), 0);
+	sl_both_release(p->s[i], how);
+}
+
+/* Another empties or fills the pipe of a splice between our look at it and our turn: nobody waits for it with a lock held. */
+static void splice_raced(bool by_tcp)
+{
+	struct sock_pair p;
+	char got[20];
+
+	(void)alarm(LIMIT_S);
+	sock_open_promoted(&p, SL_RING_LEN_MIN);
+	assert_int_equal(pipe(raced_fd), 0);
+	if (by_tcp)
+		leave_one(&p, 0);
+	real_poll = sl_real.poll;
+
+	sl_real.poll = emptied_poll;
+	raced = 0;
+	assert_int_equal(write(raced_fd[1], "olds", 4), 4);
+	assert_int_equal(sl_sock_splice_in(p.s[0], p.fd[0], raced_fd[0], 100, 0), 4);
+	assert_int_equal(raced, 2);
+	assert_int_equal(sock_recv(&p, 1, got, sizeof(got), 0), 4);
+	assert_memory_equal(got, "news", 4);
+
+	sl_real.poll = filled_poll;
+	raced = 0;
+	assert_int_equal(sock_send(&p, 1, "back", 4, 0), 4);
+	assert_int_equal(sl_sock_splice_out(p.s[0], p.fd[0], raced_fd[1], 100, 0), 4);
+	assert_int_equal(raced, 2);
+	assert_int_equal(read(raced_fd[0], got, sizeof(got)), 4);
+	assert_memory_equal(got, "back", 4);
+
+	sl_real.poll = real_poll;
+	(void)close(raced_fd[0]);
+	(void)close(raced_fd[1]);
+	sock_close(&p);
+	(void)alarm(0);
+}
+
+static void test_splice_raced(void **state)
+{
+	(void)state;
+	splice_raced(false);
+	splice_raced(true);
+}
+
 /* Killed with our bytes unread in the ring: the kernel says FIN, and TCP would have told a reset, once, then EPIPE. */
 static void test_killed_unread_sender(void **state)
 {
@@ -822,6 +909,7 @@ int main(void)
 		cmocka_unit_test(test_refused_while_sending),
 		cmocka_unit_test(test_refused_is_left),
 		cmocka_unit_test(test_closed_in_call),
+		cmocka_unit_test(test_splice_raced),
 		cmocka_unit_test(test_killed_unread_sender),
 		cmocka_unit_test(test_room_after_close),
 		cmocka_unit_test(test_room_after_shutdown),
