@@ -104,13 +104,17 @@ int sl_bell_fd(int slot)
 	return slot < 0 ? -1 : atomic_load_explicit(&own[slot].fd1, memory_order_relaxed) - 1;
 }
 
+/* Held by several processes: any of them may be the one to wake. */
+static bool several(const struct sl_sock *s)
+{
+	return atomic_load_explicit(&s->side->holders, memory_order_relaxed) > 1;
+}
+
 uint32_t sl_bell_number(int slot, const struct sl_sock *s)
 {
 	uint64_t key;
 
-	/* Held by several processes: any of them may be the one to wake. */
-	if (slot < 0 || !s->offer_gen ||
-	    atomic_load_explicit(&s->side->holders, memory_order_relaxed) > 1)
+	if (slot < 0 || !s->offer_gen || several(s))
 		return 0;
 	key = atomic_load_explicit(&own[slot].key, memory_order_relaxed);
 	if (sl_unlikely(key >> 32 != s->offer_gen)) {
@@ -122,6 +126,15 @@ uint32_t sl_bell_number(int slot, const struct sl_sock *s)
 		key = atomic_load(&own[slot].key);
 	}
 	return key >> 32 == s->offer_gen ? (uint32_t)key : 0;
+}
+
+uint32_t sl_bell_still(int slot, const struct sl_sock *s, uint32_t number)
+{
+	uint64_t key = (uint64_t)s->link.bell.gen << 32 | number;
+
+	if (!number || several(s))
+		return 0;
+	return atomic_load_explicit(&own[slot].key, memory_order_relaxed) == key ? number : 0;
 }
 
 void sl_bell_silence(int slot)

@@ -34,8 +34,12 @@ int sl_bell_mine(void);
 /** sl_bell_fd() - the eventfd; -1: none */
 int sl_bell_fd(int slot);
 
-/** sl_bell_number() - what to arm @s with; 0: TCP */
+/**
+ * sl_bell_number() - what to arm @s with; 0: TCP. It may talk to the broker: no locks held.
+ * sl_bell_still() - what @number is with the rx lock held: itself; 0, where @s was paired by another broker since, or forked
+ */
 uint32_t sl_bell_number(int slot, const struct sl_sock *s);
+uint32_t sl_bell_still(int slot, const struct sl_sock *s, uint32_t number);
 
 /** sl_bell_silence() - it was rung: read it, as poll() would tell of it for ever */
 void sl_bell_silence(int slot);

@@ -201,7 +201,7 @@ unsigned sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int s
 		sl_rx_release(s, how);
 		return SL_ARM_GONE;
 	}
-	(void)sl_rx_arm(&s->link, bell, &ring);
+	(void)sl_rx_arm(&s->link, sl_bell_still(slot, s, bell), &ring);
 	if (drain) {
 		(void)sl_rx_hush(&s->link, fd, sl_may_drain(s));
 		sl_sleeper_on(s);

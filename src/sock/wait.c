@@ -357,6 +357,7 @@ int sl_wait_in(struct sl_sock *s, int fd, bool part)
 		sl_rx_release(s, how);
 		return 0;
 	}
+	number = sl_bell_still(slot, s, number);
 	rc = sl_rx_arm(&s->link, number, &ring);
 	busy = rc == 0 && quiet_kernel(s, fd, true, &kicked);
 	ready = rc < 0 || in_ready(s, fd);

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include "bell.h"
 #include "hidden.h"
 #include "items.h"
 #include "msg.h"
@@ -117,12 +118,22 @@ static int be_broker(void)
 	assert_int_equal(bind(l, (void *)&sun, len), 0);
 	assert_int_equal(listen(l, 1), 0);
 	sl_env.promote_calls = 4;
-	sl_offer_connect();
+	while (sl_hidden_get(SL_HIDDEN_BROKER) < 0) { /* not again so soon */
+		sl_offer_connect();
+		(void)usleep(1000);
+	}
 	sl_env.promote_calls = SL_PROMOTE_OFF;
 	c = accept(l, NULL, NULL);
 	assert_true(c >= 0);
 	(void)close(l);
 	return c;
+}
+
+static void broker_ends(int broker)
+{
+	(void)close(broker);
+	sl_offer_pump();
+	assert_int_equal(sl_hidden_get(SL_HIDDEN_BROKER), -1);
 }
 
 /* One thread picks up the broker's answer while another takes the offer back: it is not attached then. */
@@ -166,12 +177,86 @@ static void test_answer_withdrawn(void **state)
 	a.s->tx_inflight = 0;
 	(void)close(fds[0]);
 	(void)close(fds[1]);
-	(void)close(broker);
+	broker_ends(broker);
 	sock_close(&p);
 	(void)alarm(0);
 }
 
 /* --- waiting for one socket --- */
+
+struct sleeps {
+	struct sock_pair p;
+	bool polls;
+};
+
+/* It has looked, and found nothing. */
+static void *sleeps(void *arg)
+{
+	struct sleeps *w = arg;
+
+	if (w->polls) {
+		(void)sl_sock_arm(w->p.s[0], w->p.fd[0], EPOLLIN, true, sl_bell_mine());
+		sl_sock_disarm(w->p.s[0]);
+	} else {
+		sl_sect_enter();
+		must(sl_wait_in(w->p.s[0], w->p.fd[0], false) == 0);
+		sl_sect_leave();
+	}
+	return NULL;
+}
+
+/* A thread waits for @l, which this one holds. */
+static void await_waiter(struct sl_lock *l)
+{
+	while (!(atomic_load(&l->word) & SL_LOCK_WAITERS))
+		(void)usleep(100);
+}
+
+/*
+ * It knows its bell's number, and before it can arm with that the socket is detached, the broker started anew, and the
+ * socket paired by that one: there the number is another's.
+ */
+static void armed_too_late(bool polls)
+{
+	struct sl_msg welcome = {.type = SL_MSG_WELCOME, .arg = SL_MSG_VERSION, .id = 7};
+	struct sleeps w = {.polls = polls};
+	int broker, how;
+	struct sl_sock *s;
+	pthread_t t;
+
+	(void)alarm(LIMIT_S);
+	sl_env.bells = true;
+	broker = be_broker();
+	assert_int_equal(sl_msg_send(broker, &welcome, NULL, 0), 0);
+	sl_offer_pump();
+	sock_open_promoted(&w.p, SL_RING_LEN_MIN);
+	s = w.p.s[0];
+	assert_int_equal(sock_send(&w.p, 1, buf, 1, 0), 1);
+	assert_int_equal(sock_recv(&w.p, 0, buf, 1, 0), 1);
+	s->offer_gen = s->link.bell.gen = sl_offer_generation();
+
+	how = sl_both_take(s);
+	assert_int_equal(pthread_create(&t, NULL, sleeps, &w), 0);
+	await_waiter(&s->rx_lock);
+	s->offer_gen = s->link.bell.gen = sl_offer_generation() + 1;
+	sl_both_release(s, how);
+	while (sl_rx_hint_word(&s->link) == SL_EMPTY)
+		(void)usleep(100);
+	assert_int_equal(sl_rx_hint_word(&s->link), sl_word_armed(0));
+	assert_int_equal(sock_send(&w.p, 1, buf, 1, 0), 1);
+	assert_int_equal(pthread_join(t, NULL), 0);
+	sock_close(&w.p);
+	broker_ends(broker);
+	sl_env.bells = false;
+	(void)alarm(0);
+}
+
+static void test_bell_of_another_broker(void **state)
+{
+	(void)state;
+	armed_too_late(false);
+	armed_too_late(true);
+}
 
 /* Detached between the look that found nothing and the wait: the segment is another connection's by now. */
 static void test_wait_detached(void **state)
@@ -904,6 +989,7 @@ int main(void)
 		cmocka_unit_test(test_option_while_attaching),
 		cmocka_unit_test(test_end_while_attaching),
 		cmocka_unit_test(test_answer_withdrawn),
+		cmocka_unit_test(test_bell_of_another_broker),
 		cmocka_unit_test(test_fork_while_asleep),
 		cmocka_unit_test(test_refused_unread),
 		cmocka_unit_test(test_refused_while_sending),
