@@ -498,13 +498,14 @@ static void forget(struct sl_item *it)
 	(void)raw_ctl(it->ep, EPOLL_CTL_DEL, it->fd, NULL);
 }
 
+/* While another descriptor stands for it the kernel keeps reporting it: so do we. */
 static void hook_closed(struct sl_sock *s, int fd)
 {
-	/* While another descriptor stands for it the kernel keeps reporting it: so do we. */
-	if (atomic_load(&s->nfds) != 1) {
-		sl_items_keep(s, fd, promote_item);
-		return;
-	}
+	sl_items_keep(s, fd, promote_item);
+}
+
+static void hook_gone(struct sl_sock *s, int fd)
+{
 	/* The broker may hold the file a little longer, and with it the kernel would keep the registration. */
 	if (s->offer_gen)
 		sl_items_each_fd(fd, forget);
@@ -549,6 +550,7 @@ void sl_ready_init(void)
 	sl_sock_hooks.kick = hook_kick;
 	sl_sock_hooks.full = hook_full;
 	sl_sock_hooks.closed = hook_closed;
+	sl_sock_hooks.gone = hook_gone;
 	sl_sock_hooks.broker = hook_broker;
 	sl_sock_hooks.grown = hook_grown;
 }

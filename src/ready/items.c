@@ -180,39 +180,55 @@ void sl_item_unlink(struct sl_item *it)
 	it->next_sock = NULL;
 }
 
-void sl_item_drop(struct sl_item *it)
+/* The one that was of @gen: another thread may have dropped it by now, and it be another registration. */
+static void drop(struct sl_item *it, uint16_t gen)
 {
 	struct sl_ep *ep = it->ep;
-
 	/* One that was demoted may still be among those that the instance's bell stands for. */
-	if ((it->hot || it->belled || atomic_load(&it->promoted)) && sl_lock(&ep->lock) == 0) {
-		sl_item_cool(it);
+	bool listed = (it->hot || it->belled || atomic_load(&it->promoted)) && sl_lock(&ep->lock) == 0;
+
+	if (sl_lock(&reg) == 0) {
+		if (it->used && it->gen == gen) {
+			if (listed)
+				sl_item_cool(it);
+			if (sl_unlikely(atomic_load(&it->promoted)) &&
+			    atomic_exchange(&it->promoted, false))
+				atomic_fetch_sub(&ep->promoted, 1);
+			if (it->sock)
+				sl_item_unlink(it);
+			it->used = false;
+			if (it->listed)
+				unlink_fd(it);
+			it->next_fd = free_items;
+			free_items = it;
+		}
+		sl_unlock(&reg);
+	}
+	if (listed)
 		sl_unlock(&ep->lock);
-	}
-	if (sl_lock(&reg))
-		return;
-	if (it->used) {
-		if (sl_unlikely(atomic_load(&it->promoted)) &&
-		    atomic_exchange(&it->promoted, false))
-			atomic_fetch_sub(&ep->promoted, 1);
-		if (it->sock)
-			sl_item_unlink(it);
-		it->used = false;
-		if (it->listed)
-			unlink_fd(it);
-		it->next_fd = free_items;
-		free_items = it;
-	}
-	sl_unlock(&reg);
 }
 
-static SL_SHORT struct sl_item *first(int fd)
+void sl_item_drop(struct sl_item *it)
+{
+	drop(it, it->gen);
+}
+
+/* Another descriptor stands for the file: its registration lives on, as in Linux. Registry lock held. */
+static bool lives_on(const struct sl_item *it)
+{
+	return atomic_load(&it->promoted) && it->sock && sl_numbers(it->sock) > 0;
+}
+
+/* One of @fd that ends with it; those that live on are not of that number any more. */
+static SL_SHORT struct sl_item *first(int fd, uint16_t *gen)
 {
 	struct sl_item **h = head(fd, false), *it;
 
 	if (sl_likely(!h || !*h) || sl_lock(&reg))
 		return NULL;
-	it = *h;
+	while ((it = *h) && lives_on(it))
+		unlink_fd(it);
+	*gen = it ? it->gen : 0;
 	sl_unlock(&reg);
 	return it;
 }
@@ -220,18 +236,10 @@ static SL_SHORT struct sl_item *first(int fd)
 SL_SHORT void sl_items_drop_fd(int fd)
 {
 	struct sl_item *it;
+	uint16_t gen;
 
-	while ((it = first(fd))) {
-		if (atomic_load(&it->promoted) && it->sock && atomic_load(&it->sock->nfds) > 0) {
-			/* Another descriptor stands for the file: its registration lives on, as in Linux. */
-			if (sl_lock(&reg))
-				return;
-			unlink_fd(it);
-			sl_unlock(&reg);
-		} else {
-			sl_item_drop(it);
-		}
-	}
+	while ((it = first(fd, &gen)))
+		drop(it, gen);
 }
 
 void sl_items_keep(struct sl_sock *s, int fd, int (*fn)(struct sl_item *, struct sl_sock *))
@@ -310,15 +318,21 @@ void sl_items_drop_ep(struct sl_ep *ep)
 void sl_items_drop_sock(struct sl_sock *s)
 {
 	struct sl_item *it;
+	uint16_t gen;
 
-	while ((it = atomic_load(&s->items)))
-		sl_item_drop(it);
+	while (atomic_load(&s->items) && sl_lock(&reg) == 0) {
+		it = atomic_load(&s->items);
+		gen = it ? it->gen : 0;
+		sl_unlock(&reg);
+		if (it)
+			drop(it, gen);
+	}
 }
 
 int sl_item_each(struct sl_sock *s, int (*fn)(struct sl_item *, struct sl_sock *))
 {
 	struct sl_item **h, *it;
-	int fd = -1, rc = 0, left = s->nfds;
+	int fd = -1, rc = 0, left = (int)sl_numbers(s);
 
 	if (sl_lock(&reg))
 		return -EDEADLK;

@@ -270,6 +270,7 @@ static void release_all(bool child, bool failed)
 			sl_lock_reset(&s->tx_lock);
 			sl_lock_reset(&s->rx_lock);
 			drop_orphan(s);
+			sl_numbers_recount(s);
 		} else {
 			sl_unlock(&s->tx_lock);
 			sl_unlock(&s->rx_lock);

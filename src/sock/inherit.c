@@ -554,7 +554,7 @@ static struct sl_sock *adopt_young(const struct entry *en)
 
 	if (s) {
 		s->side = side;
-		s->nfds = 0;
+		s->numbers = 0;
 	} else if (side) {
 		sl_map_retire(side, SL_SIDE_LEN);
 	}
@@ -583,7 +583,7 @@ static struct sl_sock *attach(const struct entry *en)
 	s->nodelay = en->nodelay;
 	s->cork = en->cork;
 	s->lowat = en->lowat;
-	s->nfds = 0;
+	s->numbers = 0;
 	sl_link_init(&s->link, &seg, side, s->stat);
 	return s;
 detach:

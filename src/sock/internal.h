@@ -77,6 +77,9 @@ static inline bool sl_others_may_leave(const struct sl_sock *s)
 	return !__libc_single_threaded || atomic_load(&s->side->holders) > 1;
 }
 
+/* sock.c: in a child of fork: the threads that were closing some are not here */
+void sl_numbers_recount(struct sl_sock *s);
+
 /* sock.c: nobody is inside a call on an orphan any more. Return: false: another thread is at it. */
 bool sl_orphan_end(struct sl_sock *s);
 

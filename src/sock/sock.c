@@ -20,23 +20,71 @@ void sl_sock_init(void)
 	sl_bell_init();
 }
 
+/* Another descriptor of this process that stands for @s, or -1. */
+static int other_fd(struct sl_sock *s, int not)
+{
+	int fd = -1;
+
+	while ((fd = sl_fdtab_next(fd + 1)) >= 0)
+		if (fd != not && sl_fdtab_load(fd) == (uintptr_t)s)
+			return fd;
+	return -1;
+}
+
+/* @fd is out of the table: calls that need one of @s's numbers take another. That may be closed at this moment, too. */
+static SL_SHORT void renumber(struct sl_sock *s, int fd, bool last)
+{
+	int next;
+
+	do {
+		next = last ? -1 : other_fd(s, fd);
+		if (!atomic_compare_exchange_strong(&s->fd, &fd, next))
+			return;
+		s->stat->fd = next;
+		fd = next;
+	} while (next >= 0 && sl_fdtab_load(next) != (uintptr_t)s);
+}
+
+/* A number of @s is about to be closed. Return: no other stands for it, but for those that are being closed, too. */
+static SL_SHORT bool closing(struct sl_sock *s)
+{
+	uint64_t now = atomic_fetch_add(&s->numbers, SL_NUMBER_CLOSING) + SL_NUMBER_CLOSING;
+
+	return now / SL_NUMBER_CLOSING >= (uint32_t)now;
+}
+
+void sl_numbers_recount(struct sl_sock *s)
+{
+	uint32_t n = 0;
+	int fd = -1;
+
+	if (atomic_load(&s->numbers) < SL_NUMBER_CLOSING)
+		return;
+	while ((fd = sl_fdtab_next(fd + 1)) >= 0)
+		n += sl_fdtab_load(fd) == (uintptr_t)s;
+	atomic_store(&s->numbers, n);
+}
+
 /* The entry's own reference and the descriptor it stood for are gone. */
+static SL_SHORT void drop_number(struct sl_sock *s, int fd, bool last)
+{
+	if (!last && sl_sock_hooks.closed)
+		sl_sock_hooks.closed(s, fd);
+	renumber(s, fd, last);
+	if ((uint32_t)atomic_fetch_sub(&s->numbers, SL_NUMBER_CLOSING + 1) == 1 &&
+	    sl_sock_hooks.gone)
+		sl_sock_hooks.gone(s, fd);
+	sl_sock_put(s);
+}
+
 static SL_SHORT void drop_entry(uintptr_t old, int fd)
 {
 	struct sl_sock *s = (struct sl_sock *)old;
 
 	if (old == SL_FD_YOUNG)
 		sl_young_end(fd);
-	if (!old || (old & 3))
-		return;
-	if (sl_sock_hooks.closed)
-		sl_sock_hooks.closed(s, fd);
-	atomic_fetch_sub(&s->nfds, 1);
-	if (s->fd == fd) {
-		s->fd = -1;
-		s->stat->fd = -1;
-	}
-	sl_sock_put(s);
+	if (old && !(old & 3))
+		drop_number(s, fd, closing(s));
 }
 
 SL_SHORT void sl_sock_untrack(int fd)
@@ -61,7 +109,7 @@ struct sl_sock *sl_sock_new(int fd, bool connecting)
 	if (!s)
 		return NULL;
 	s->fd = fd;
-	s->nfds = 1;
+	s->numbers = 1;
 	s->connecting = connecting;
 	if (sl_env.promote_calls == SL_PROMOTE_OFF)
 		atomic_store(&s->offer, SL_OFFER_NEVER);
@@ -106,7 +154,7 @@ bool sl_sock_enter(struct sl_sock *s, int fd)
 		return false;
 	}
 	drop_entry(old, fd);
-	atomic_fetch_add(&s->nfds, 1);
+	atomic_fetch_add(&s->numbers, 1);
 	return true;
 }
 
@@ -130,6 +178,7 @@ SL_SHORT void sl_sock_connected(int fd)
 void sl_sock_dup(int oldfd, int newfd)
 {
 	struct sl_sock *s = sl_sock_get(oldfd);
+	int none = -1;
 	uintptr_t old;
 
 	if (!s) {
@@ -141,31 +190,18 @@ void sl_sock_dup(int oldfd, int newfd)
 		return;
 	}
 	/* The reference goes to the new entry. */
-	atomic_fetch_add(&s->nfds, 1);
+	atomic_fetch_add(&s->numbers, 1);
 	old = sl_fdtab_swap(newfd, (uintptr_t)s);
 	if (old == UINTPTR_MAX) {
 		/* A number beyond the table: calls through it would go past us. */
-		atomic_fetch_sub(&s->nfds, 1);
+		atomic_fetch_sub(&s->numbers, 1);
 		sl_sock_refuse(s, oldfd, SL_WHY_LIMIT_FILES);
 		sl_sock_put(s);
 		return;
 	}
 	drop_entry(old, newfd);
-	if (s->fd < 0) {
-		s->fd = newfd;
+	if (atomic_compare_exchange_strong(&s->fd, &none, newfd))
 		s->stat->fd = newfd;
-	}
-}
-
-/* Another descriptor of this process that stands for @s, or -1. */
-static int other_fd(struct sl_sock *s, int not)
-{
-	int fd = -1;
-
-	while ((fd = sl_fdtab_next(fd + 1)) >= 0)
-		if (fd != not && sl_fdtab_load(fd) == (uintptr_t)s)
-			return fd;
-	return -1;
 }
 
 /*
@@ -206,7 +242,7 @@ bool sl_orphan_end(struct sl_sock *s)
 
 int sl_sock_close(int fd)
 {
-	bool copied = false;
+	bool copied = false, last;
 	struct sl_sock *s;
 	uintptr_t old;
 
@@ -219,19 +255,21 @@ int sl_sock_close(int fd)
 	s = sl_sock_get(fd);
 	if (sl_likely(!s))
 		return 0;
-	if (atomic_load(&s->nfds) == 1 && !make_orphan(s, fd)) {
+	last = closing(s);
+	if (last && !make_orphan(s, fd)) {
 		atomic_store_explicit(&s->closed, true, memory_order_relaxed);
 		copied = sl_sock_finish(s, fd);
 	}
 	old = sl_fdtab_swap(fd, 0);
-	drop_entry(old, fd);
+	if (sl_likely(old == (uintptr_t)s)) {
+		drop_number(s, fd, last);
+	} else { /* closed twice, at the same moment */
+		atomic_fetch_sub(&s->numbers, SL_NUMBER_CLOSING);
+		drop_entry(old, fd);
+	}
 	/* With the number out of all instances: they would see it hang up. */
 	if (sl_unlikely(copied))
 		sl_sock_end_now(fd);
-	if (old == (uintptr_t)s && s->fd < 0 && atomic_load(&s->nfds) > 0) {
-		s->fd = other_fd(s, fd);
-		s->stat->fd = s->fd;
-	}
 	sl_sock_put(s);
 	return 0;
 }

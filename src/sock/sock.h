@@ -73,8 +73,8 @@ struct sl_sock {
 	uint32_t pair_side;
 	int pair_fd[2]; /* segment, side page: received, not yet attached */
 	uint64_t pair;
-	_Atomic int32_t nfds; /* descriptors of this process that stand for it */
-	int fd;		      /* one of them */
+	_Atomic uint64_t numbers; /* descriptors that stand for it, and how many of them are being closed: sl_numbers() */
+	_Atomic int fd;		  /* one of them; -1 */
 	bool nonblock;	      /* O_NONBLOCK, known while attached */
 	int nodelay, cork;    /* the program's TCP_NODELAY and TCP_CORK, kept by us while attached */
 	int lowat;	      /* and its SO_RCVLOWAT, > 0 */
@@ -108,6 +108,17 @@ struct sl_sock {
 	struct sl_side_shm own;
 };
 
+/*
+ * Descriptors of this process that stand for @s. Those that are being closed are counted beside them, in the upper half:
+ * of several threads that close the last ones at the same moment the one that finds no other left ends the connection.
+ */
+#define SL_NUMBER_CLOSING (1ull << 32)
+
+static inline uint32_t sl_numbers(const struct sl_sock *s)
+{
+	return (uint32_t)atomic_load(&s->numbers);
+}
+
 /* What ready/ wants to know. Called with both locks held unless said otherwise. */
 struct sl_sock_hooks {
 	/* about to attach: the kernel's epoll registrations become ours. < 0: do not; minus an sl_reason */
@@ -120,8 +131,9 @@ struct sl_sock_hooks {
 	void (*full)(struct sl_sock *s);
 	/* start a process that goes on with @fd; return a TCP connection to it, or -1 (preload/relay.c) */
 	int (*relay)(int fd);
-	/* descriptor @fd no longer stands for s (no locks held) */
+	/* descriptor @fd is about to stand for s no longer, and others do; none does any more (no locks held) */
 	void (*closed)(struct sl_sock *s, int fd);
+	void (*gone)(struct sl_sock *s, int fd);
 	/* offers are out: @fd of the broker is to be watched where this process sleeps (no locks held) */
 	void (*broker)(int fd);
 	/* a young connection grows up that was registered in this epoll instance */

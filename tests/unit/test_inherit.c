@@ -82,7 +82,7 @@ static void test_good(void **state)
 	assert_ptr_equal(sl_sock_get(l.sock), s);
 	sl_sock_put(s);
 	assert_true(sl_sock_attached(s));
-	assert_int_equal(s->nfds, 2);
+	assert_int_equal(sl_numbers(s), 2);
 	assert_int_equal(s->pair, 77);
 	assert_int_equal(s->pair_side, 1);
 	assert_int_equal(s->nodelay, 1);
