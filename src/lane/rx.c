@@ -339,10 +339,13 @@ static ssize_t allowed_before_start(struct sl_link *l, int fd, size_t len)
 	rc = settle(l, &type, &data, &n);
 	if (rc < 0 && rc != -EPIPE)
 		return rc;
+	/* An error is told once: the peek has taken it, whichever lane it is by now. */
+	if (k <= 0)
+		k = note_kernel(l, k);
 	if (rx->state != SL_RX_TCP)
 		return -ERESTART;
 	if (k <= 0)
-		return note_kernel(l, k);
+		return k;
 	queued = (size_t)k;
 	if (rx->started)
 		queued = sl_min_size(queued, (size_t)(rx->start - rx->krcvd));

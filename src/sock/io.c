@@ -124,7 +124,7 @@ static ssize_t recv_try(struct sl_sock *s, int fd, struct sl_sink *sink, size_t 
 	ended = s->side->kfin || s->side->err; /* known before the ring is looked at */
 	n = sl_rx_recv(&s->link, fd, sink, len, flags & (MSG_PEEK | SL_RX_DROP), &ring);
 	if (sl_unlikely((n == -EAGAIN && (ended || !sl_rx_memory(&s->link))) ||
-			(n == 0 && s->side->err)))
+			(n == 0 && (s->side->err || s->side->kfin))))
 		n = at_end(s);
 	sl_rx_release(s, how);
 	if (ring)

@@ -673,6 +673,26 @@ static void test_deaf(void **state)
 	}
 }
 
+/* The peer has left before it began, and was killed with bytes of ours unread: the kernel tells that once. */
+static void test_reset_after_end(void **state)
+{
+	static const char byte;
+	struct conn c;
+
+	(void)state;
+	conn_open_attached(&c);
+	assert_int_equal(send(c.e[0].fd, &byte, 1, 0), 1);
+	assert_true(readable(c.e[1].fd));
+	assert_int_equal(sl_tx_end(&c.e[1].link, c.e[1].fd), 0);
+	(void)close(c.e[1].fd);
+	c.e[1].fd = -1;
+	assert_true(readable(c.e[0].fd));
+	assert_int_equal(lane_recv(&c.e[0], 1, 0), 0);
+	assert_int_equal(c.e[0].side.rx.state, SL_RX_DONE);
+	assert_int_equal(c.e[0].side.err, ECONNRESET);
+	conn_close(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -695,6 +715,7 @@ int main(void)
 		cmocka_unit_test(test_pipe_closed),
 		cmocka_unit_test(test_pipe_taken),
 		cmocka_unit_test(test_deaf),
+		cmocka_unit_test(test_reset_after_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

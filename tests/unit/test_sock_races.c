@@ -898,10 +898,19 @@ static void test_splice_raced(void **state)
 }
 
 /* Killed with our bytes unread in the ring: the kernel says FIN, and TCP would have told a reset, once, then EPIPE. */
+static void killed(struct sock_pair *p)
+{
+	int how = sl_rx_take(p->s[1]), null = open("/dev/null", O_RDWR);
+
+	assert_int_equal(sl_rx_kernel(&p->s[1]->link, p->fd[1], true), 0); /* with bells unread it were RST */
+	sl_rx_release(p->s[1], how);
+	assert_int_equal(dup2(null, p->fd[1]), p->fd[1]);
+	(void)close(null);
+}
+
 static void test_killed_unread_sender(void **state)
 {
 	struct sock_pair p;
-	int how, null;
 
 	(void)state;
 	(void)alarm(LIMIT_S);
@@ -909,15 +918,35 @@ static void test_killed_unread_sender(void **state)
 	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
 	assert_int_equal(sock_recv(&p, 1, buf, 10, 0), 10);
 	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
-	how = sl_rx_take(p.s[1]);
-	assert_int_equal(sl_rx_kernel(&p.s[1]->link, p.fd[1], true), 0);
-	sl_rx_release(p.s[1], how);
-	null = open("/dev/null", O_RDWR);
-	assert_int_equal(dup2(null, p.fd[1]), p.fd[1]);
-	(void)close(null);
+	killed(&p);
 	sl_sock_kernel_event(p.s[0], p.fd[0], EPOLLIN | EPOLLRDHUP);
 	assert_int_equal(sock_send(&p, 0, buf, 10, MSG_NOSIGNAL), -ECONNRESET);
 	assert_int_equal(sock_send(&p, 0, buf, 10, MSG_NOSIGNAL), -EPIPE);
+	sock_close(&p);
+	(void)alarm(0);
+}
+
+/* The same for a reader, which has left the lane: its kernel's end of file is not all that is to be told. */
+static void test_killed_unread_left(void **state)
+{
+	struct sock_pair p;
+	int how;
+
+	(void)state;
+	(void)alarm(LIMIT_S);
+	sock_open_promoted(&p, SL_RING_LEN_MIN);
+	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
+	assert_int_equal(sock_recv(&p, 1, buf, 10, 0), 10);
+	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
+	how = sl_both_take(p.s[0]);
+	assert_int_equal(sl_leave_locked(p.s[0], p.fd[0], SL_WHY_CHAOS), 0);
+	sl_both_release(p.s[0], how);
+	assert_int_equal(sock_send(&p, 1, buf, 10, 0), 10);
+	assert_int_equal(sock_recv(&p, 0, buf, 10, 0), 10);
+	assert_true(sl_sock_attached(p.s[0]));
+	killed(&p);
+	assert_int_equal(sock_recv(&p, 0, buf, 10, 0), -ECONNRESET);
+	assert_int_equal(sock_recv(&p, 0, buf, 10, 0), 0);
 	sock_close(&p);
 	(void)alarm(0);
 }
@@ -997,6 +1026,7 @@ int main(void)
 		cmocka_unit_test(test_closed_in_call),
 		cmocka_unit_test(test_splice_raced),
 		cmocka_unit_test(test_killed_unread_sender),
+		cmocka_unit_test(test_killed_unread_left),
 		cmocka_unit_test(test_room_after_close),
 		cmocka_unit_test(test_room_after_shutdown),
 	};
