@@ -72,6 +72,7 @@ static uint32_t report(struct sl_item *it, struct sl_sock *s)
 		/* Ended in between: that edge is counted now, so it is told now. */
 		if (sl_unlikely(ends(s) != ended))
 			ev |= sl_sock_events(s, s->fd, want);
+		/* Unknown twice is no change: kernel_event() has noted what the kernel told. */
 		if (edge != it->edge)
 			edges |= ~OUT_BITS;
 		if (s->full_seq != it->full_seq)
@@ -169,6 +170,10 @@ static void kernel_event(struct sl_item *it, uint32_t events)
 		return; /* the program is not told, but what has happened has happened: this edge does not come again */
 	events &= ~known;
 	it->kernel_edge |= events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+	/* What cannot be counted now is no edge in report() either: then it is one by the kernel's word. */
+	if (sl_unlikely(!sl_sock_attached(s)) && (events & EPOLLIN) &&
+	    sl_sock_edge(s) == SL_EDGE_UNKNOWN)
+		it->kernel_edge |= EPOLLIN | EPOLLRDNORM;
 	if (sl_sock_kernel_out(s))
 		it->kernel_edge |= events & EPOLLOUT;
 	sl_item_heat(it);
@@ -360,7 +365,7 @@ static void hand_over(struct sl_ep *ep)
 						   it->want.events &
 							   ~(uint32_t)(EPOLLET | EPOLLONESHOT));
 		if (ev.events && (it->want.events & EPOLLET) && !it->pending &&
-		    sl_sock_edge(s) == it->edge)
+		    sl_sock_edge(s) == it->edge && !(ev.events & it->kernel_edge))
 			ev.events = 0;
 		if (ev.events && !it->listed)
 			continue; /* its number is closed, so it cannot be kicked: who looks next finds it */

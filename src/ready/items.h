@@ -52,7 +52,7 @@ struct sl_item {
 	bool dormant;  /* the program has deleted it; the kernel's registration stays for the next ADD */
 	bool known;    /* @edge and @full_seq are of the program's last report: the kernel has told nothing past us */
 	_Atomic bool modified; /* by us: the kernel will tell once more what it has told */
-	uint32_t kernel_edge; /* edges that the kernel reported on the kernel lane, other than EPOLLIN */
+	uint32_t kernel_edge; /* edges that the kernel reported on the kernel lane; EPOLLIN where we cannot count */
 	int fd;
 	struct epoll_event want; /* the program's events and data */
 	uint64_t edge;	   /* sl_sock_edge() at the last report */

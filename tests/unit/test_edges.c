@@ -316,6 +316,33 @@ static void test_closed_number_shared(void **state)
 	end(&in);
 }
 
+/* What has come is not known for the moment, as a thread is in a call of the kernel's: each edge is told all the same. */
+static void test_unknown(void **state)
+{
+	struct instance in;
+	int round;
+
+	(void)state;
+	open_at(&in, EPOLLIN | ET);
+	close_number(&in); /* it stays ours, on TCP, too */
+	detach_both(&in.p);
+	assert_int_equal(epolled(&in, &soon), 0);
+	in.p.s[1]->rx_inflight++;
+	for (round = 0; round < 4; round++) {
+		if (round == 3)
+			atomic_store(&sl_ep_of(in.ep)->sleepers, 1);
+		put(&in, 1);
+		assert_int_equal(epolled(&in, &patient), EPOLLIN);
+		assert_int_equal(epolled(&in, &soon), 0);
+	}
+	atomic_store(&sl_ep_of(in.ep)->sleepers, 0);
+	in.p.s[1]->rx_inflight--;
+	put(&in, 1);
+	assert_int_equal(epolled(&in, &patient), EPOLLIN);
+	assert_int_equal(epolled(&in, &soon), 0);
+	end(&in);
+}
+
 static struct instance *hit;
 static unsigned hits;
 
@@ -415,6 +442,7 @@ int main(void)
 		cmocka_unit_test(test_room),	      cmocka_unit_test(test_closed_number),
 		cmocka_unit_test(test_handler_takes_it), cmocka_unit_test(test_end_in_between),
 		cmocka_unit_test(test_closed_number_shared),
+		cmocka_unit_test(test_unknown),
 	};
 
 	(void)now;
