@@ -36,7 +36,7 @@ struct pollset {
 	int bell; /* this thread's, where something was armed with it */
 	struct sl_sock *any;
 	size_t mapped; /* bytes, when not on the stack */
-	bool armed;
+	bool gathered, armed;
 	uint32_t ran; /* signal handlers, when it began */
 	struct sl_frame frame;
 };
@@ -50,6 +50,14 @@ static void gather(struct pollset *p)
 	sl_sect_enter();
 	p->npromoted = 0;
 	for (i = 0; i < p->n; i++) {
+		s = p->gathered ? p->socks[i] : NULL;
+		if (s && sl_sock_attached(s)) { /* also where its number was closed meanwhile, as in Linux */
+			p->any = s;
+			p->npromoted++;
+			continue;
+		}
+		if (s)
+			sl_sock_put(s);
 		p->socks[i] = NULL;
 		if (p->fds[i].fd < 0)
 			continue;
@@ -67,6 +75,7 @@ static void gather(struct pollset *p)
 			sl_sock_put(s);
 		}
 	}
+	p->gathered = true;
 	sl_sect_leave();
 }
 
@@ -79,6 +88,7 @@ static void scatter(struct pollset *p)
 		if (p->socks[i])
 			sl_sock_put(p->socks[i]);
 	p->npromoted = 0;
+	p->gathered = false;
 	sl_sect_leave();
 }
 
@@ -130,6 +140,7 @@ static nfds_t fill_kernel(struct pollset *p, bool for_sleep)
 		p->kfds[i].revents = 0;
 		if (!p->socks[i])
 			continue;
+		p->kfds[i].fd = sl_still_fd(p->socks[i], p->fds[i].fd);
 		/* Awake, the rings tell of data. Of a peer that has reset or died the kernel alone does. */
 		p->kfds[i].events = POLLRDHUP;
 		if (!for_sleep)
@@ -322,7 +333,6 @@ static int poll_set(struct pollset *p, struct sl_deadline *d, const sigset_t *ma
 		}
 		if (spinning && spin(p, &sp, again) && !sl_deadline_over(d)) {
 			again = true;
-			scatter(p);
 			continue;
 		}
 		if (sl_offer_due())
@@ -341,7 +351,6 @@ static int poll_set(struct pollset *p, struct sl_deadline *d, const sigset_t *ma
 			n = scan_rings(p);
 		if (k < 0 || n + k || sl_deadline_over(d))
 			break;
-		scatter(p);
 	}
 	if (spinning)
 		sl_spin_done(&sp, false);

@@ -317,7 +317,8 @@ void sl_attach_try(struct sl_sock *s, int fd)
 	how = sl_both_take(s);
 	if (!how)
 		return;
-	rc = atomic_load(&s->offer) == SL_OFFER_PAIRED ? attach_locked(s, fd) : -EAGAIN;
+	fd = sl_still_fd(s, fd);
+	rc = atomic_load(&s->offer) == SL_OFFER_PAIRED && fd >= 0 ? attach_locked(s, fd) : -EAGAIN;
 	if (rc != -EAGAIN) {
 		/* With the locks held: later ones may be of the next pair. */
 		memcpy(pair_fd, s->pair_fd, sizeof(pair_fd));
@@ -403,7 +404,7 @@ void sl_detach_try(struct sl_sock *s, int fd)
 	if (sl_sock_attached(s) && sl_link_finished(&s->link) && (never || sl_link_quiet(&s->link)) &&
 	    !side->rx.sleepers && !side->dead && !side->reset && !side->tx.waiters &&
 	    atomic_load(&side->holders) < 2) {
-		detach_locked(s, fd);
+		detach_locked(s, sl_still_fd(s, fd));
 		gone = true;
 	}
 	sl_both_release(s, how);
@@ -431,7 +432,7 @@ void sl_let_go(struct sl_sock *s, int fd)
 		if (how == 2)
 			sl_side_xunlock(s);
 		how = 1;
-		detach_locked(s, fd);
+		detach_locked(s, sl_still_fd(s, fd));
 		s->own.holders = 1;
 		atomic_store(&s->offer, SL_OFFER_NEVER);
 	}
@@ -476,6 +477,7 @@ void sl_sock_refuse(struct sl_sock *s, int fd, enum sl_reason why)
 	sl_offer_withdraw(s);
 	how = sl_both_take(s);
 	if (how) {
+		fd = sl_still_fd(s, fd);
 		if (sl_sock_attached(s) && sl_leave_locked(s, fd, why) == 0)
 			step_aside(s, fd);
 		sl_both_release(s, how);
@@ -503,8 +505,10 @@ void sl_sock_reset(struct sl_sock *s, int fd, enum sl_reason why)
 		atomic_store_explicit(&s->link.hint_new, NULL, memory_order_relaxed);
 		sl_stat_reason(s, why);
 		s->stat->tx.lane = s->stat->rx.lane = SL_STAT_TCP;
-		/* Disconnecting a TCP socket sends RST: the peer learns of it as well. */
-		(void)sl_sys(SYS_connect, fd, &none, sizeof(none));
+		/* Disconnecting a TCP socket sends RST: the peer learns of it as well, and that it is no end of the stream. */
+		if (sl_sock_attached(s))
+			sl_link_ends(&s->link, SL_ENDED_RST);
+		(void)sl_sys(SYS_connect, sl_still_fd(s, fd), &none, sizeof(none));
 	}
 	sl_both_release(s, how);
 }
@@ -516,7 +520,7 @@ void sl_sock_ring(struct sl_sock *s, int fd)
 	if (!how)
 		return;
 	if (sl_sock_attached(s)) /* another thread may have given the segment up */
-		(void)sl_tx_bell(&s->link, fd);
+		(void)sl_tx_bell(&s->link, sl_still_fd(s, fd));
 	sl_tx_release(s, how);
 }
 
@@ -527,7 +531,7 @@ void sl_answer(struct sl_sock *s, int fd)
 	if (!how)
 		return;
 	if (sl_sock_attached(s))
-		rc = sl_tx_answer(&s->link, fd);
+		rc = sl_tx_answer(&s->link, sl_still_fd(s, fd));
 	sl_tx_release(s, how);
 	if (rc == -EPROTO)
 		sl_sock_reset(s, fd, SL_WHY_BAD_PEER);
@@ -549,6 +553,6 @@ void sl_chaos(struct sl_sock *s, int fd)
 	how = sl_both_take(s);
 	if (!how)
 		return;
-	(void)sl_leave_locked(s, fd, SL_WHY_CHAOS);
+	(void)sl_leave_locked(s, sl_still_fd(s, fd), SL_WHY_CHAOS);
 	sl_both_release(s, how);
 }

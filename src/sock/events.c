@@ -38,8 +38,9 @@ static uint32_t in_events(struct sl_sock *s, int fd, uint32_t want)
 		return 0;
 	if (!sl_sock_attached(s)) {
 		sl_rx_release(s, how);
-		return (uint32_t)sl_sys_poll_now(fd, POLLIN | POLLRDHUP);
+		return (uint32_t)sl_sys_poll_now(sl_still_fd(s, fd), POLLIN | POLLRDHUP);
 	}
+	fd = sl_still_fd(s, fd);
 	sd = s->side; /* before, another thread may have been attaching or detaching it */
 	n = sl_rx_avail(&s->link, fd, sl_lowat(s));
 	if (n < 0 || n >= (ssize_t)sl_lowat(s))
@@ -81,7 +82,7 @@ static uint32_t out_events(struct sl_sock *s, int fd)
 			ev = OUT_BITS | CLOSED;
 		else if (sl_tx_roomy(&s->link))
 			ev = OUT_BITS;
-	} else if (sl_sys_poll_now(fd, POLLOUT) & POLLOUT) {
+	} else if (sl_sys_poll_now(sl_still_fd(s, fd), POLLOUT) & POLLOUT) {
 		ev = OUT_BITS;
 	}
 	sl_tx_release(s, how);
@@ -95,6 +96,7 @@ static uint32_t end_events(struct sl_sock *s, int fd, uint32_t want)
 	uint32_t ev = 0;
 	int k;
 
+	fd = sl_still_fd(s, fd);
 	if (sd->tx.fin && (sd->rx.fin || sd->kfin || sd->rdshut))
 		ev |= EPOLLHUP;
 	k = sl_sys_poll_now(fd, sd->dead ? (short)(want & 0x7fff) : 0);
@@ -117,14 +119,16 @@ uint32_t sl_sock_events(struct sl_sock *s, int fd, uint32_t want)
 	want |= EPOLLERR | EPOLLHUP;
 	if (want & OUT_BITS)
 		ev |= out_events(s, fd);
-	if (sl_unlikely(ev & CLOSED))
+	if (sl_unlikely(ev & CLOSED)) {
+		fd = sl_still_fd(s, fd);
 		sl_sock_kernel_event(s, fd, (uint32_t)sl_sys_poll_now(fd, POLLRDHUP));
+	}
 	if (want & (IN_BITS | EPOLLRDHUP))
 		ev |= in_events(s, fd, want);
 	/* Once FIN has come no more bells do: errors and hang-ups are the kernel's. */
 	if (sl_unlikely(sd->dead || sd->kfin || sd->tx.fin || sd->rx.fin || sd->err))
 		ev |= end_events(s, fd, want);
-	if (sl_unlikely(want & EPOLLPRI) && sl_sys_poll_now(fd, POLLPRI) == POLLPRI)
+	if (sl_unlikely(want & EPOLLPRI) && sl_sys_poll_now(sl_still_fd(s, fd), POLLPRI) == POLLPRI)
 		ev |= EPOLLPRI;
 	ev &= want;
 	/* The caller is about to wait: for an answer, perhaps, that will not come before ours. */
@@ -159,7 +163,7 @@ void sl_sock_kernel_event(struct sl_sock *s, int fd, uint32_t events)
 		return;
 	/* Where it is not attached the kernel's error is for the program's own calls to find. */
 	if (sl_sock_attached(s) && (events & EPOLLERR) &&
-	    sl_sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err)
+	    sl_sys_getsockopt(sl_still_fd(s, fd), SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err)
 		sl_sock_error(s, err);
 	s->side->dead = 1;
 }
@@ -201,6 +205,7 @@ unsigned sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int s
 		sl_rx_release(s, how);
 		return SL_ARM_GONE;
 	}
+	fd = sl_still_fd(s, fd);
 	(void)sl_rx_arm(&s->link, sl_bell_still(slot, s, bell), &ring);
 	if (drain) {
 		(void)sl_rx_hush(&s->link, fd, sl_may_drain(s));

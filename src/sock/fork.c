@@ -263,6 +263,7 @@ static void release_all(bool child, bool failed)
 		s->side_new = false;
 		if (child) {
 			s->claim = 0; /* the parent's */
+			s->strays |= atomic_load(&s->refs) > sl_numbers(s);
 			s->rx_inflight = s->tx_inflight = 0;
 			s->sleepers = s->waiters = s->native_sleepers = 0;
 			if (s->side->shared)

@@ -83,12 +83,6 @@ void sl_numbers_recount(struct sl_sock *s);
 /* sock.c: nobody is inside a call on an orphan any more. Return: false: another thread is at it. */
 bool sl_orphan_end(struct sl_sock *s);
 
-/* The descriptor to go on with after a wait, in which another thread may have closed @fd. */
-static inline int sl_still_fd(const struct sl_sock *s, int fd)
-{
-	return sl_unlikely(atomic_load_explicit(&s->orphan, memory_order_acquire)) ? s->fd : fd;
-}
-
 /* A thread of ours falls asleep on it, and counts on a bell; is awake again. rx lock held. */
 static inline void sl_sleeper_on(struct sl_sock *s)
 {

@@ -53,13 +53,6 @@ static void after(struct sl_sock *s, int fd)
 	struct sl_side_shm *sd = s->side;
 	int how;
 
-	if (sl_unlikely(atomic_load_explicit(&s->orphan, memory_order_acquire))) {
-		fd = s->fd;
-		if (!sd->rx.sleepers) {
-			(void)sl_orphan_end(s);
-			return;
-		}
-	}
 	/*
 	 * One that only sends would never see the peer's START, and go on asking the kernel; nor its END, for which the
 	 * peer waits (sl_link_quiet()).
@@ -69,7 +62,7 @@ static void after(struct sl_sock *s, int fd)
 			sl_rx_hint(&s->link))) {
 		how = sl_rx_take(s);
 		if (how && sl_sock_attached(s))
-			(void)sl_rx_avail(&s->link, fd, 1);
+			(void)sl_rx_avail(&s->link, sl_still_fd(s, fd), 1);
 		if (how)
 			sl_rx_release(s, how);
 	}
@@ -78,7 +71,7 @@ static void after(struct sl_sock *s, int fd)
 	if (sl_unlikely(sd->left && sd->tx.state < SL_TX_BACK)) {
 		how = sl_both_take(s);
 		if (how) {
-			(void)sl_leave_locked(s, fd, SL_WHY_PEER_LEFT);
+			(void)sl_leave_locked(s, sl_still_fd(s, fd), SL_WHY_PEER_LEFT);
 			sl_both_release(s, how);
 		}
 	}
@@ -121,6 +114,7 @@ static ssize_t recv_try(struct sl_sock *s, int fd, struct sl_sink *sink, size_t 
 		sl_rx_release(s, how);
 		return -ERESTART;
 	}
+	fd = sl_still_fd(s, fd);
 	ended = s->side->kfin || s->side->err; /* known before the ring is looked at */
 	n = sl_rx_recv(&s->link, fd, sink, len, flags & (MSG_PEEK | SL_RX_DROP), &ring);
 	if (sl_unlikely((n == -EAGAIN && (ended || !sl_rx_memory(&s->link))) ||
@@ -387,6 +381,7 @@ again:
 	how = sl_tx_take(s);
 	if (sl_unlikely(!how))
 		return -EDEADLK;
+	fd = sl_still_fd(s, fd);
 	sd = s->side;
 	if (sl_unlikely(!sl_sock_attached(s)))
 		n = -ERESTART;
@@ -616,6 +611,7 @@ ssize_t sl_sock_sendfile(struct sl_sock *s, int fd, int in_fd, off_t *pos, size_
 	if (sl_sock_attached(s) && !pos && sl_sys(SYS_lseek, in_fd, 0, SEEK_CUR) == -ESPIPE)
 		return -EINVAL;
 	do {
+		v.out = sl_still_fd(s, fd);
 		n = sl_sock_attached(s) ? send_from(s, fd, &src, v.len) :
 					  sl_native_move(s, &v, true);
 	} while (n == -ERESTART);
@@ -631,6 +627,7 @@ ssize_t sl_sock_splice_in(struct sl_sock *s, int fd, int pipe_fd, size_t len, un
 
 	do {
 		if (!sl_sock_attached(s)) {
+			v.out = sl_still_fd(s, fd);
 			n = sl_native_move(s, &v, true);
 			continue;
 		}
@@ -653,6 +650,7 @@ ssize_t sl_sock_splice_out(struct sl_sock *s, int fd, int pipe_fd, size_t len, u
 
 	do {
 		if (!sl_sock_attached(s)) {
+			v.in = sl_still_fd(s, fd);
 			n = sl_native_move(s, &v, false);
 			if (n != -ERESTART)
 				return n;

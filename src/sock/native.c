@@ -267,7 +267,7 @@ ssize_t sl_native_recv(struct sl_sock *s, int fd, struct msghdr *m, int flags)
 		sl_sect_leave();
 		return -ERESTART;
 	}
-	n = native_call(&c, fd, m, flags);
+	n = native_call(&c, sl_still_fd(s, fd), m, flags);
 	native_end(s, false, flags & (MSG_PEEK | MSG_OOB) ? 0 : n);
 	sl_sect_leave();
 	if (n == 0 && !(flags & MSG_PEEK) && sl_iov_total(m))
@@ -285,7 +285,7 @@ ssize_t sl_native_send(struct sl_sock *s, int fd, const struct msghdr *m, int fl
 		sl_sect_leave();
 		return -ERESTART;
 	}
-	n = native_call(&c, fd, (struct msghdr *)(uintptr_t)m, flags);
+	n = native_call(&c, sl_still_fd(s, fd), (struct msghdr *)(uintptr_t)m, flags);
 	/* First: when the call is over it may be attached, which looks at this. */
 	s->native_full = n == -EAGAIN || (n > 0 && (size_t)n < sl_iov_total(m));
 	s->full_seq += s->native_full;

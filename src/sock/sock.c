@@ -45,6 +45,13 @@ static SL_SHORT void renumber(struct sl_sock *s, int fd, bool last)
 	} while (next >= 0 && sl_fdtab_load(next) != (uintptr_t)s);
 }
 
+int sl_moved_fd(const struct sl_sock *s, int fd)
+{
+	if (!atomic_load(&s->orphan) && sl_fdtab_load(fd) == (uintptr_t)s)
+		return fd;
+	return s->fd;
+}
+
 /* A number of @s is about to be closed. Return: no other stands for it, but for those that are being closed, too. */
 static SL_SHORT bool closing(struct sl_sock *s)
 {
@@ -204,20 +211,29 @@ void sl_sock_dup(int oldfd, int newfd)
 		s->stat->fd = newfd;
 }
 
+/* Besides those that close it. Both they and the numbers have a reference. */
+static bool in_calls(const struct sl_sock *s)
+{
+	uint64_t numbers = atomic_load(&s->numbers);
+
+	return !s->strays &&
+	       atomic_load(&s->refs) > (uint32_t)numbers + numbers / SL_NUMBER_CLOSING;
+}
+
 /*
- * Other threads sleep in calls on it: they go on, and the peer sees no end before they are through. Not where a fork
- * has copied the count of sleepers, which are not in the child.
+ * Other threads are in calls on it: they go on, and the peer sees no end before they are through. Not where a fork
+ * has copied what is counted, as the threads are not in the child.
  */
 static bool make_orphan(struct sl_sock *s, int fd)
 {
 	int how, keep = -1;
 
-	if (__libc_single_threaded || !sl_sock_attached(s) || s->side->shared)
+	if (__libc_single_threaded || !sl_sock_attached(s) || s->side->shared || !in_calls(s))
 		return false;
 	how = sl_both_take(s);
 	if (!how)
 		return false;
-	if (sl_sock_attached(s) && s->side->rx.sleepers)
+	if (sl_sock_attached(s) && atomic_load(&s->orphan) == SL_ORPHAN_NOT)
 		keep = sl_sys_fcntl(fd, F_DUPFD_CLOEXEC, ORPHAN_FDS);
 	if (keep >= 0) {
 		s->fd = keep;
@@ -233,11 +249,27 @@ bool sl_orphan_end(struct sl_sock *s)
 
 	if (!atomic_compare_exchange_strong(&s->orphan, &was, SL_ORPHAN_ENDS))
 		return was == SL_ORPHAN_NOT;
+	atomic_store_explicit(&s->closed, true, memory_order_relaxed); /* where the process ends, others may be in calls */
 	sl_sock_finish(s, s->fd);
 	sl_sys_close(s->fd);
 	s->fd = -1;
 	atomic_store(&s->orphan, SL_ORPHAN_NOT);
 	return true;
+}
+
+/*
+ * A number of @s is out of the table. Calls that found it there, and use it under a lock, are waited for. Who is about to
+ * sleep on it sleeps on its bell, too: it looks again, and takes another number.
+ */
+static void wait_for_users(struct sl_sock *s)
+{
+	int how = sl_both_take(s);
+	bool asleep = s->sleepers || s->waiters;
+
+	if (how)
+		sl_both_release(s, how);
+	if (asleep)
+		sl_bell_ring_own();
 }
 
 int sl_sock_close(int fd)
@@ -256,6 +288,7 @@ int sl_sock_close(int fd)
 	if (sl_likely(!s))
 		return 0;
 	last = closing(s);
+	atomic_store_explicit(&s->moved, true, memory_order_release);
 	if (last && !make_orphan(s, fd)) {
 		atomic_store_explicit(&s->closed, true, memory_order_relaxed);
 		copied = sl_sock_finish(s, fd);
@@ -267,6 +300,8 @@ int sl_sock_close(int fd)
 		atomic_fetch_sub(&s->numbers, SL_NUMBER_CLOSING);
 		drop_entry(old, fd);
 	}
+	if (sl_sock_attached(s) && !__libc_single_threaded)
+		wait_for_users(s);
 	/* With the number out of all instances: they would see it hang up. */
 	if (sl_unlikely(copied))
 		sl_sock_end_now(fd);
@@ -303,6 +338,7 @@ int sl_sock_shutdown(struct sl_sock *s, int fd, int how)
 		took = sl_both_take(s);
 		if (!took)
 			return -EAGAIN;
+		fd = sl_still_fd(s, fd);
 		if (sl_sock_attached(s) && how != SHUT_RD)
 			end_sending(s, fd);
 		/* Shut down in both directions is as closed, to the kernel. It wakes whoever sleeps. */
@@ -316,7 +352,7 @@ int sl_sock_shutdown(struct sl_sock *s, int fd, int how)
 		if (!sl_sock_attached(s))
 			sl_offer_withdraw(s);
 	}
-	rc = sl_real.shutdown(fd, how);
+	rc = sl_real.shutdown(sl_still_fd(s, fd), how);
 	if (rc < 0) {
 		rc = errno == ENOTCONN && s->side->masked ? 0 : -errno;
 		errno = saved;

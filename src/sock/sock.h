@@ -39,7 +39,7 @@ enum sl_offer_state {
 
 /*
  * The kernel keeps a file open until the calls on it are over. So do we: by a descriptor of our own, which is closed,
- * in order, when nobody sleeps in a call any more, or with the last reference.
+ * in order, with the last call's reference.
  */
 enum sl_orphan { SL_ORPHAN_NOT, SL_ORPHAN, SL_ORPHAN_ENDS };
 
@@ -94,7 +94,9 @@ struct sl_sock {
 	bool forking; /* fork has taken its locks */
 	bool locked;  /* exec has taken its locks */
 	_Atomic bool closed; /* its last number was: calls that are still on it must not go on with that */
-	_Atomic uint8_t orphan; /* enum sl_orphan: closed while other threads slept in calls on it */
+	_Atomic bool moved;  /* a number of it was: calls that began with that go on with another (sl_still_fd()) */
+	_Atomic uint8_t orphan; /* enum sl_orphan: closed while other threads were in calls on it */
+	bool strays; /* some references may be of threads that are not in this process: a fork has copied them */
 	bool heir;    /* a program that is being executed inherits it */
 	bool side_new; /* the page was made for the fork that is under way */
 	int side_fd;   /* its file, for a program that may be executed; a kept descriptor (hidden.h), or -1 */
@@ -117,6 +119,19 @@ struct sl_sock {
 static inline uint32_t sl_numbers(const struct sl_sock *s)
 {
 	return (uint32_t)atomic_load(&s->numbers);
+}
+
+int sl_moved_fd(const struct sl_sock *s, int fd); /* sock.c */
+
+/*
+ * The descriptor to use for @s now, by a call that began with @fd: another thread may have closed that, and it be another
+ * file's. With a lock of @s held it stays good as long as that is: who closes takes the locks in between (sl_sock_close()).
+ */
+static inline int sl_still_fd(const struct sl_sock *s, int fd)
+{
+	return sl_unlikely(atomic_load_explicit(&s->moved, memory_order_acquire)) ?
+		       sl_moved_fd(s, fd) :
+		       fd;
 }
 
 /* What ready/ wants to know. Called with both locks held unless said otherwise. */

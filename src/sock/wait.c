@@ -98,6 +98,7 @@ bool sl_look_kernel(struct sl_sock *s, int fd)
 		sl_rx_release(s, how);
 		return false;
 	}
+	fd = sl_still_fd(s, fd);
 	/* One call says whether there is an end or an error. Bells may lie there until they are
 	 * many. */
 	if (sl_rx_bells(&s->link) >= BELLS_MANY ||
@@ -149,12 +150,8 @@ static void asleep_over(struct asleep *z)
 static void asleep_gone(void *arg)
 {
 	struct asleep *z = arg;
-	struct sl_sock *s = z->s;
-
 	asleep_over(z);
-	if (atomic_load(&s->orphan) && !s->side->rx.sleepers)
-		(void)sl_orphan_end(s);
-	sl_sock_put(s);
+	sl_sock_put(z->s);
 }
 
 /* Has a signal handler run that ends the call? As Linux: where it has SA_RESTART, too, if there is
@@ -220,7 +217,9 @@ static int sleep_on(struct asleep *z, int fd)
 	errno = saved;
 	sl_sect_resume(&z->pause);
 	pthread_cleanup_pop(0);
-	if (n == 0)
+	if (sl_unlikely(sl_still_fd(s, fd) != fd) && err != EINTR && err != EAGAIN)
+		err = 0; /* it may be of whatever has the number now: look again, by another */
+	else if (n == 0)
 		s->side->kfin = 1;
 	else if (n < 0 && err != EINTR && err != EAGAIN) {
 		sl_sock_error(s, err);
@@ -257,7 +256,8 @@ static int sleep_by_bell(struct asleep *z, int fd, int slot, uint64_t timeout_us
 		sl_bell_silence(slot);
 		sl_stat_page->vain_bells += !sl_rx_hint(&z->s->link);
 	}
-	if (n > 0 && sl_unlikely(p[0].revents & (POLLRDHUP | POLLHUP | POLLERR)))
+	if (n > 0 && sl_unlikely(p[0].revents & (POLLRDHUP | POLLHUP | POLLERR)) &&
+	    sl_still_fd(z->s, fd) == fd) /* else look again, as above */
 		sl_sock_kernel_event(z->s, fd, (uint32_t)p[0].revents);
 	asleep_over(z);
 	return rc;
@@ -357,6 +357,7 @@ int sl_wait_in(struct sl_sock *s, int fd, bool part)
 		sl_rx_release(s, how);
 		return 0;
 	}
+	fd = sl_still_fd(s, fd);
 	number = sl_bell_still(slot, s, number);
 	rc = sl_rx_arm(&s->link, number, &ring);
 	busy = rc == 0 && quiet_kernel(s, fd, true, &kicked);
@@ -530,6 +531,7 @@ int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until, bool pa
 	struct sl_spinning sp;
 	int how, rc;
 
+	fd = sl_still_fd(s, fd);
 	if (s->side->tx.state != SL_TX_MEM)
 		return wait_kernel_out(&z, fd, until);
 	if (spin_out(s, &sp)) {
@@ -543,6 +545,7 @@ int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until, bool pa
 	if (!how)
 		return -EAGAIN;
 	ready = !sl_sock_attached(s);
+	fd = sl_still_fd(s, fd);
 	busy = !ready && quiet_kernel(s, fd, false, &kicked);
 	ready = ready || s->side->kfin || s->side->err;
 	if (!ready)

@@ -4,6 +4,7 @@
  * other thread's step is made by hand, at the moment that hurts.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/wait.h>
 #include "items.h"
@@ -60,6 +61,7 @@ static void both_at_once(bool unread)
 	sl_ready_epoll_created(ep);
 	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
 	assert_int_equal(sock_recv(&p, 1, buf, 10, 0), 10);
+	sl_sock_put(p.s[0]); /* no call is under way */
 	if (unread)
 		assert_int_equal(sock_send(&p, 1, buf, 10, 0), 10);
 	other = dup_number(p.fd[0]);
@@ -73,7 +75,7 @@ static void both_at_once(bool unread)
 	assert_false(sl_sock_attached(p.s[0]));
 	assert_null(p.s[0]->items);
 	assert_int_equal(sock_recv(&p, 1, buf, 10, 0), unread ? -ECONNRESET : 0);
-	sl_sock_put(p.s[0]);
+	assert_int_equal(p.s[0]->refs, 0);
 	sl_sock_put(p.s[1]);
 	close_number(p.fd[1]);
 	sl_ready_close(ep);
@@ -118,6 +120,7 @@ static void test_all_at_once(void **state)
 	for (; sl_now_ns() < end; rounds++) {
 		sock_open_promoted(&p, SL_RING_LEN_MIN);
 		assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
+		sl_sock_put(p.s[0]);
 		for (i = 0; i < 3; i++) {
 			c[i].fd = i ? dup_number(p.fd[0]) : p.fd[0];
 			c[i].start = &start;
@@ -131,13 +134,249 @@ static void test_all_at_once(void **state)
 		assert_int_equal(p.s[1]->link.seg.shm->side[0].ended, SL_ENDED_FIN);
 		assert_int_equal(sock_recv(&p, 1, buf, 20, 0), 10);
 		assert_int_equal(sock_recv(&p, 1, buf, 20, 0), 0);
-		sl_sock_put(p.s[0]);
+		assert_int_equal(p.s[0]->refs, 0);
 		sl_sock_put(p.s[1]);
 		close_number(p.fd[1]);
 	}
 	print_message("%u rounds\n", rounds);
 	(void)pthread_barrier_destroy(&start);
 	(void)alarm(0);
+}
+
+/* --- in the middle of others' calls --- */
+
+static const struct timespec patient = {.tv_sec = 2};
+static int third[2]; /* a connection that gets the number */
+
+/* The number is closed, and given to a connection on which "others'" is unread; or an end. */
+static void take_number(int fd, bool ended)
+{
+	tcp_pair(third, 0, 0);
+	if (ended)
+		assert_int_equal(shutdown(third[1], SHUT_WR), 0);
+	else
+		assert_int_equal(send(third[1], "others'", 7, 0), 7);
+	close_number(fd);
+	assert_int_equal(dup2(third[0], fd), fd);
+}
+
+/* Nobody has touched it. */
+static void third_is_whole(int fd)
+{
+	char got[20];
+
+	assert_int_equal(recv(third[0], got, sizeof(got), MSG_DONTWAIT), 7);
+	assert_int_equal(send(third[0], "x", 1, MSG_NOSIGNAL), 1);
+	assert_int_equal(recv(third[1], got, sizeof(got), 0), 1);
+	assert_int_equal(recv(third[1], got, sizeof(got), MSG_DONTWAIT), -1);
+	(void)close(third[0]);
+	(void)close(third[1]);
+	(void)close(fd);
+}
+
+static void memory_lane(struct sock_pair *p)
+{
+	unsigned i;
+
+	sock_open_promoted(p, SL_RING_LEN_MIN);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(sock_send(p, i, "ours", 4, 0), 4);
+		assert_int_equal(sock_recv(p, 1 - i, buf, 4, 0), 4);
+	}
+}
+
+struct call {
+	struct sock_pair *p;
+	size_t len;
+	int flags;
+	ssize_t n;
+	char got[100];
+};
+
+static void *receives(void *arg)
+{
+	struct call *c = arg;
+
+	c->n = sock_recv(c->p, 0, c->got, c->len, c->flags);
+	return NULL;
+}
+
+static void asleep(struct sl_sock *s)
+{
+	while (!((volatile struct sl_side_shm *)s->side)->rx.sleepers)
+		(void)usleep(100);
+	(void)usleep(10000); /* and in the kernel, which nothing tells */
+}
+
+static void start(pthread_t *t, void *(*fn)(void *), void *arg)
+{
+	assert_int_equal(pthread_create(t, NULL, fn, arg), 0);
+}
+
+/*
+ * A recv() that sleeps when its number is closed goes on, on whichever lane, by another number, or one that is kept for
+ * it; and leaves the connection alone that gets its number.
+ */
+static void closed_in_recv(bool copied)
+{
+	struct call c = {.len = 12, .flags = MSG_WAITALL};
+	struct sock_pair p;
+	int how, copy;
+	pthread_t t;
+
+	(void)alarm(LIMIT_S);
+	memory_lane(&p);
+	copy = copied ? dup_number(p.fd[0]) : -1;
+	c.p = &p;
+	start(&t, receives, &c);
+	asleep(p.s[0]);
+	take_number(p.fd[0], false);
+	assert_int_equal(sock_send(&p, 1, "abcd", 4, 0), 4);
+	asleep(p.s[0]);
+	assert_int_equal(sock_send(&p, 1, "efgh", 4, 0), 4);
+	asleep(p.s[0]);
+	how = sl_both_take(p.s[1]);
+	assert_int_equal(sl_leave_locked(p.s[1], p.fd[1], SL_WHY_DEMOTED), 0);
+	sl_both_release(p.s[1], how);
+	assert_int_equal(sock_send(&p, 1, "ijkl", 4, 0), 4);
+	assert_int_equal(pthread_join(t, NULL), 0);
+	assert_int_equal(c.n, 12);
+	assert_memory_equal(c.got, "abcdefghijkl", 12);
+	third_is_whole(p.fd[0]);
+	assert_int_equal(sock_recv(&p, 1, buf, 10, MSG_DONTWAIT), -EAGAIN); /* not closed yet */
+	sl_sock_put(p.s[0]); /* that of the call */
+	if (copied)
+		close_number(copy);
+	assert_int_equal(sock_recv(&p, 1, buf, 10, 0), 0);
+	sl_sock_put(p.s[1]);
+	close_number(p.fd[1]);
+	(void)alarm(0);
+}
+
+static void test_closed_in_recv(void **state)
+{
+	(void)state;
+	closed_in_recv(true);
+	closed_in_recv(false);
+}
+
+static void *polls(void *arg)
+{
+	struct call *c = arg;
+	struct pollfd f = {.fd = c->p->fd[0], .events = POLLIN};
+
+	c->n = sl_ready_poll(&f, 1, &patient, NULL);
+	c->flags = f.revents;
+	return NULL;
+}
+
+/* The same for poll(). */
+static void test_closed_in_poll(void **state)
+{
+	struct call c = {0};
+	struct sock_pair p;
+	pthread_t t;
+	int copy;
+
+	(void)state;
+	(void)alarm(LIMIT_S);
+	memory_lane(&p);
+	copy = dup_number(p.fd[0]);
+	c.p = &p;
+	start(&t, polls, &c);
+	asleep(p.s[0]);
+	take_number(p.fd[0], false);
+	sl_sock_ring(p.s[1], p.fd[1]); /* for nothing */
+	(void)usleep(10000);
+	assert_int_equal(pthread_tryjoin_np(t, NULL), EBUSY);
+	assert_int_equal(sock_send(&p, 1, "abcd", 4, 0), 4);
+	assert_int_equal(pthread_join(t, NULL), 0);
+	assert_int_equal(c.n, 1);
+	assert_int_equal(c.flags, POLLIN);
+	third_is_whole(p.fd[0]);
+	sl_sock_put(p.s[0]);
+	close_number(copy);
+	sl_sock_put(p.s[1]);
+	close_number(p.fd[1]);
+	(void)alarm(0);
+}
+
+/* A bell of the peer's lies in the kernel's queue, and nothing in the ring. */
+static void leave_bell(struct sock_pair *p)
+{
+	sl_sock_ring(p->s[1], p->fd[1]);
+	assert_true(readable(p->fd[0]));
+}
+
+/* Awake in a call when the number is closed: what it looks at next is not what has the number now. */
+static void closed_awake(bool copied)
+{
+	struct call c = {.len = 10};
+	struct sock_pair p;
+	int copy = -1;
+	pthread_t t;
+
+	(void)alarm(LIMIT_S);
+	memory_lane(&p);
+	leave_bell(&p);
+	if (copied)
+		copy = dup_number(p.fd[0]);
+	take_number(p.fd[0], true);
+	c.p = &p;
+	start(&t, receives, &c); /* as if it had begun before */
+	(void)usleep(20000);
+	assert_int_equal(sock_send(&p, 1, "abcd", 4, 0), 4);
+	assert_int_equal(pthread_join(t, NULL), 0);
+	assert_int_equal(c.n, 4);
+	assert_false(p.s[0]->side->kfin);
+	assert_int_equal(sock_recv(&p, 1, buf, 10, MSG_DONTWAIT), -EAGAIN); /* not closed yet */
+	(void)close(third[0]);
+	(void)close(third[1]);
+	(void)close(p.fd[0]);
+	sl_sock_put(p.s[0]);
+	if (copied)
+		close_number(copy);
+	assert_int_equal(sock_recv(&p, 1, buf, 10, 0), 0);
+	sl_sock_put(p.s[1]);
+	close_number(p.fd[1]);
+	(void)alarm(0);
+}
+
+static void test_closed_awake(void **state)
+{
+	(void)state;
+	closed_awake(true);
+	closed_awake(false);
+}
+
+/* And a send finds that the peer wrote nonsense: that connection is reset, and no other. */
+static void nonsense_in_send(bool copied)
+{
+	struct sock_pair p;
+	int copy = -1;
+
+	(void)alarm(LIMIT_S);
+	memory_lane(&p);
+	if (copied)
+		copy = dup_number(p.fd[0]);
+	take_number(p.fd[0], false);
+	atomic_store(&sl_ring_word(&p.s[0]->link.out, p.s[0]->side->tx.ring.pos)->word, 0xdead0003u);
+	assert_int_equal(sock_send(&p, 0, buf, 10, MSG_NOSIGNAL), -ECONNRESET);
+	third_is_whole(p.fd[0]);
+	assert_int_equal(sock_recv(&p, 1, buf, 10, 0), -ECONNRESET);
+	sl_sock_put(p.s[0]);
+	if (copied)
+		close_number(copy);
+	sl_sock_put(p.s[1]);
+	close_number(p.fd[1]);
+	(void)alarm(0);
+}
+
+static void test_nonsense_in_send(void **state)
+{
+	(void)state;
+	nonsense_in_send(true);
+	nonsense_in_send(false);
 }
 
 /* --- fork --- */
@@ -176,6 +415,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_last_two),
 		cmocka_unit_test(test_all_at_once),
+		cmocka_unit_test(test_closed_in_recv),
+		cmocka_unit_test(test_closed_in_poll),
+		cmocka_unit_test(test_closed_awake),
+		cmocka_unit_test(test_nonsense_in_send),
 		cmocka_unit_test(test_fork_while_closing),
 	};
 
