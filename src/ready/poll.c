@@ -108,6 +108,31 @@ static int scan_rings(struct pollset *p)
 	return ready;
 }
 
+/*
+ * The kernel has news of what was not promoted when we gathered. Another thread may have attached it since, and then that may
+ * be a bell: what is there scan_rings() tells. (Armed, disarm() takes it up.)
+ */
+static bool promoted_since(struct pollset *p, nfds_t i)
+{
+	struct sl_sock *s;
+	bool since;
+
+	sl_sect_enter();
+	s = p->fds[i].fd < 0 ? NULL : sl_sock_get(p->fds[i].fd);
+	since = s && sl_sock_attached(s);
+	if (since && !p->armed) {
+		p->socks[i] = s;
+		p->any = s;
+		p->npromoted++;
+	} else if (s) {
+		sl_sock_put(s);
+	}
+	if (since)
+		p->fds[i].revents = 0;
+	sl_sect_leave();
+	return since;
+}
+
 /* What the kernel says: promoted sockets' news is noted, the others' is the answer. */
 static int take_kernel(struct pollset *p)
 {
@@ -117,10 +142,10 @@ static int take_kernel(struct pollset *p)
 
 	for (i = 0; i < p->n; i++) {
 		r = p->kfds[i].revents;
-		if (!p->socks[i]) {
+		if (!p->socks[i] && (!r || !promoted_since(p, i))) {
 			p->fds[i].revents = r;
 			ready += r != 0;
-		} else {
+		} else if (p->socks[i]) {
 			sl_sock_kernel_event(p->socks[i], p->fds[i].fd, (uint16_t)r);
 			if (r & POLLNVAL) {
 				p->fds[i].revents = POLLNVAL;
@@ -129,6 +154,16 @@ static int take_kernel(struct pollset *p)
 		}
 	}
 	return ready;
+}
+
+/* Rings have something, and the kernel is not asked. What it said before we slept is not so any more. */
+static void nothing_from_kernel(struct pollset *p)
+{
+	nfds_t i;
+
+	for (i = 0; i < p->n; i++)
+		if (!p->socks[i])
+			p->fds[i].revents = 0;
 }
 
 static nfds_t fill_kernel(struct pollset *p, bool for_sleep)
@@ -322,7 +357,7 @@ static int poll_set(struct pollset *p, struct sl_deadline *d, const sigset_t *ma
 			k = kernel_now(p);
 			n = scan_rings(p);
 		} else if (n) {
-			take_kernel(p); /* clears the others' revents: kfds hold nothing */
+			nothing_from_kernel(p);
 		}
 		if (k < 0 || n + k || d->now)
 			break;

@@ -37,8 +37,9 @@ static uint32_t in_events(struct sl_sock *s, int fd, uint32_t want)
 	if (!how)
 		return 0;
 	if (!sl_sock_attached(s)) {
+		ev = (uint32_t)sl_sys_poll_now(sl_still_fd(s, fd), POLLIN | POLLRDHUP); /* locked: nobody attaches it */
 		sl_rx_release(s, how);
-		return (uint32_t)sl_sys_poll_now(sl_still_fd(s, fd), POLLIN | POLLRDHUP);
+		return ev;
 	}
 	fd = sl_still_fd(s, fd);
 	sd = s->side; /* before, another thread may have been attaching or detaching it */
