@@ -441,8 +441,10 @@ static void put_right(struct sl_item *it)
 
 void sl_ep_kick(struct sl_ep *ep, struct sl_item *it)
 {
-	(void)ep;
-	(void)our_ctl(it, EPOLL_CTL_MOD);
+	if (sl_unlikely(!it->listed))
+		sl_bell_ring_slot(ep->bell1 - 1);
+	else
+		(void)our_ctl(it, EPOLL_CTL_MOD);
 	if (sl_unlikely(!atomic_load(&it->promoted)))
 		put_right(it);
 }

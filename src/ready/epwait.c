@@ -227,6 +227,7 @@ static void bell_event(struct sl_ep *ep)
 	bool vain = true;
 	struct sl_item *it;
 
+	sl_items_heat_strays(ep); /* it may be a kick */
 	while (i--) {
 		it = ep->belled[i];
 		if (!atomic_load(&it->promoted) || !it->sock)
@@ -367,8 +368,6 @@ static void hand_over(struct sl_ep *ep)
 		if (ev.events && (it->want.events & EPOLLET) && !it->pending &&
 		    sl_sock_edge(s) == it->edge && !(ev.events & it->kernel_edge))
 			ev.events = 0;
-		if (ev.events && !it->listed)
-			continue; /* its number is closed, so it cannot be kicked: who looks next finds it */
 		sl_item_cool(it);
 		if (ev.events)
 			sl_ep_kick(ep, it);
@@ -606,6 +605,12 @@ static void cool_all(struct sl_ep *ep)
 	}
 }
 
+/* Another thread could not wake us for a stray (sl_ep_kick()): there is no bell. */
+static bool unheard(struct sl_ep *ep)
+{
+	return sl_unlikely(ep->strays) && !__libc_single_threaded && sl_ep_bell(ep) < 0;
+}
+
 /* Arm everything hot, look again; asleep if that shows nothing. Return: events, 0 look again; -errno. */
 static int settle_down(struct sl_ep *ep, struct epoll_event *ev, int max,
 		       struct sl_deadline *d, const sigset_t *mask, uint32_t ran)
@@ -626,10 +631,15 @@ static int settle_down(struct sl_ep *ep, struct epoll_event *ev, int max,
 	}
 	if (n == 0)
 		atomic_fetch_add(&ep->sleepers, 1);
+	uncertain |= unheard(ep);
 	sl_unlock(&ep->lock);
 	if (n == 0) {
 		n = sleep_counted(ep, ev, max, d, mask, uncertain, ran);
 		ep->from_kernel = n > 0;
+		if (n == 0 && uncertain && sl_lock(&ep->lock) == 0) {
+			sl_items_heat_strays(ep);
+			sl_unlock(&ep->lock);
+		}
 	}
 	sl_sect_leave();
 	return n;

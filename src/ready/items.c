@@ -104,7 +104,7 @@ struct sl_item *sl_item_find(struct sl_ep *ep, int fd)
 
 static void unlink_fd(struct sl_item *it)
 {
-	struct sl_item **p = head(it->fd, false);
+	struct sl_item **p = it->listed ? head(it->fd, false) : &it->ep->strays;
 
 	while (p && *p && *p != it)
 		p = &(*p)->next_fd;
@@ -197,8 +197,7 @@ static void drop(struct sl_item *it, uint16_t gen)
 			if (it->sock)
 				sl_item_unlink(it);
 			it->used = false;
-			if (it->listed)
-				unlink_fd(it);
+			unlink_fd(it);
 			it->next_fd = free_items;
 			free_items = it;
 		}
@@ -226,8 +225,11 @@ static SL_SHORT struct sl_item *first(int fd, uint16_t *gen)
 
 	if (sl_likely(!h || !*h) || sl_lock(&reg))
 		return NULL;
-	while ((it = *h) && lives_on(it))
+	while ((it = *h) && lives_on(it)) {
 		unlink_fd(it);
+		it->next_fd = it->ep->strays;
+		it->ep->strays = it;
+	}
 	*gen = it ? it->gen : 0;
 	sl_unlock(&reg);
 	return it;
@@ -240,6 +242,17 @@ SL_SHORT void sl_items_drop_fd(int fd)
 
 	while ((it = first(fd, &gen)))
 		drop(it, gen);
+}
+
+void sl_items_heat_strays(struct sl_ep *ep)
+{
+	struct sl_item *it;
+
+	if (sl_likely(!ep->strays) || sl_lock(&reg))
+		return;
+	for (it = ep->strays; it; it = it->next_fd)
+		sl_item_heat(it);
+	sl_unlock(&reg);
 }
 
 void sl_items_keep(struct sl_sock *s, int fd, int (*fn)(struct sl_item *, struct sl_sock *))

@@ -13,7 +13,9 @@
  * promotion may be one edge too many, if bytes lie unread: what the kernel has told before nobody knows.
  *
  * A number that is closed while another stands for the same file leaves a registration behind that nobody can change.
- * So it becomes ours before, and stays so on whichever lane its socket is.
+ * So it becomes ours before, and stays so on whichever lane its socket is (a stray). Nor can the kernel be made to tell of it,
+ * to wake a sleeper (sl_ep_kick()): instead the instance's bell is rung, and who wakes by that looks at all strays.
+ * Where there is no bell a sleep is SL_UNCERTAIN_MS long at most.
  *
  * Some event loops delete and add a descriptor with every request. The item of a promoted socket that is deleted
  * goes dormant: nothing is reported for it, and adding it again needs no system call.
@@ -60,7 +62,7 @@ struct sl_item {
 	uint32_t idle;	   /* looks in vain since it was active */
 	struct sl_ep *ep;
 	struct sl_sock *sock;	   /* while promoted */
-	struct sl_item *next_fd;   /* same descriptor, or the free list; registry lock */
+	struct sl_item *next_fd;   /* same descriptor, the instance's strays, or the free list; registry lock */
 	struct sl_item *next_sock; /* same socket; registry lock */
 	struct sl_item *prev_hot, *next_hot; /* instance's lock */
 };
@@ -77,6 +79,7 @@ struct sl_ep {
 	_Atomic uint32_t promoted; /* items whose registration is ours */
 	_Atomic uint32_t sleepers; /* threads in the kernel's epoll_wait, or on the way; counted under the lock */
 	_Atomic int32_t nfds;
+	struct sl_item *strays; /* promoted ones whose number is closed; registry lock */
 	struct sl_item *hot; /* circular */
 	uint32_t nhot;
 	int bell1; /* its slot + 1 (bell.h); 0: none yet; -1: none to be had */
@@ -142,6 +145,9 @@ void sl_item_join(struct sl_item *it, struct sl_sock *s); /* sl_item_link(), and
 void sl_item_unlink(struct sl_item *it);
 /* all but those whose number is closed */
 void sl_item_unlink_all(struct sl_sock *s, void (*fn)(struct sl_item *));
+
+/** sl_items_heat_strays() - have them looked at; instance's lock held */
+void sl_items_heat_strays(struct sl_ep *ep);
 
 /* instance's lock held */
 void sl_item_heat(struct sl_item *it);

@@ -172,16 +172,21 @@ static bool ring_fd(int fd)
 	return sl_sys(SYS_write, fd, &one, sizeof(one)) == sizeof(one);
 }
 
+void sl_bell_ring_slot(int slot)
+{
+	int fd = sl_bell_fd(slot);
+
+	if (fd >= 0)
+		(void)ring_fd(fd);
+}
+
 void sl_bell_ring_own(void)
 {
 	unsigned i;
-	int fd;
 
-	for (i = 0; i < SL_BELL_SLOTS; i++) {
-		fd = sl_bell_fd((int)i);
-		if (own[i].used && fd >= 0)
-			(void)ring_fd(fd);
-	}
+	for (i = 0; i < SL_BELL_SLOTS; i++)
+		if (own[i].used)
+			sl_bell_ring_slot((int)i);
 }
 
 static void ask_for(struct sl_link *l, uint32_t number)

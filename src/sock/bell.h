@@ -44,6 +44,9 @@ uint32_t sl_bell_still(int slot, const struct sl_sock *s, uint32_t number);
 /** sl_bell_silence() - it was rung: read it, as poll() would tell of it for ever */
 void sl_bell_silence(int slot);
 
+/** sl_bell_ring_slot() - wake who sleeps by this one of our own */
+void sl_bell_ring_slot(int slot);
+
 /** sl_bell_ring_own() - wake all threads of this process that sleep by one: they look again */
 void sl_bell_ring_own(void);
 

@@ -604,6 +604,36 @@ static void closed_by_another(struct pair *p)
 	take(p, B, RECV, 1, 0, 0);
 }
 
+/* The same while a copy of the number stands for the connection: nothing ends. Another file gets the number. */
+static void closed_and_copied(struct pair *p)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+	struct taker t = {p->a.fd, 0};
+	int number = p->a.fd, copy = dup(number), ep = epoll_create1(0), null;
+	pthread_t th;
+	char buf[10];
+
+	rec_sys("add", epoll_ctl(ep, EPOLL_CTL_ADD, number, &ev));
+	pthread_create(&th, NULL, takes_some, &t);
+	pause_ms(40);
+	take(p, A, CLOSE, 0, 0, 0);
+	null = open("/dev/null", O_RDWR);
+	rec("the same number %d", null == number);
+	pause_ms(20);
+	take(p, B, SEND, 5, 0, 0);
+	pthread_join(th, NULL);
+	rec("got %ld", t.got);
+	take(p, B, RECV, 1, MSG_DONTWAIT, 0);
+	take(p, B, SEND, 3, 0, 0);
+	rec("events %d", epoll_wait(ep, &ev, 1, 1000));
+	rec_sys("recv", recv(copy, buf, sizeof(buf), 0));
+	rec("events %d", epoll_wait(ep, &ev, 1, 20));
+	close(null);
+	close(copy);
+	take(p, B, RECV, 1, 0, 0);
+	close(ep);
+}
+
 /* The end comes when the thread is through, or gone. */
 static void closed_then_cancelled(struct pair *p)
 {
@@ -737,6 +767,7 @@ const struct conform_case thread_cases[] = {
 	{"one of two waits", ALL, NULL, one_of_two},
 	{"one edge, two wait", ALL, NULL, one_edge_of_two},
 	{"closed by another thread", ALL, NULL, closed_by_another},
+	{"closed by another thread, copied", ALL, NULL, closed_and_copied},
 	{"closed by another thread, cancelled", ALL, NULL, closed_then_cancelled},
 	{"polled by another thread", ALL, NULL, polled_by_another},
 	{"poll and recv", ALL, NULL, poll_and_recv},

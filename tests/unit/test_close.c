@@ -379,6 +379,75 @@ static void test_nonsense_in_send(void **state)
 	nonsense_in_send(false);
 }
 
+/* --- registered by a number that is closed --- */
+
+struct waiter {
+	struct instance *in;
+	uint32_t events;
+};
+
+static void *waits(void *arg)
+{
+	struct waiter *w = arg;
+	struct epoll_event ev = {0};
+
+	must(sl_ready_epoll_wait(w->in->ep, &ev, 1, &patient, NULL) >= 0);
+	w->events = ev.events;
+	return NULL;
+}
+
+static void two_asleep(struct sl_ep *ep)
+{
+	while (atomic_load(&ep->sleepers) < 2)
+		(void)usleep(100);
+	(void)usleep(10000);
+}
+
+/* One message, which nobody takes: both threads that sleep in the instance are told, as it is level-triggered. */
+static void registered(bool bells)
+{
+	struct waiter w[2];
+	struct instance in;
+	pthread_t t[2];
+	uint64_t soon;
+	int copy, i;
+
+	(void)alarm(LIMIT_S);
+	sl_env.bells = bells;
+	memory_lane(&in.p);
+	instance_open(&in, EPOLLIN);
+	copy = dup_number(in.p.fd[1]);
+	close_number(in.p.fd[1]);
+	for (i = 0; i < 2; i++) {
+		w[i] = (struct waiter){.in = &in};
+		start(&t[i], waits, &w[i]);
+	}
+	two_asleep(sl_ep_of(in.ep));
+	soon = until_ns(1000); /* they find it when they give up */
+	assert_int_equal(sock_send(&in.p, 0, "abcd", 4, 0), 4);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(pthread_join(t[i], NULL), 0);
+		assert_int_equal(w[i].events, EPOLLIN);
+	}
+	assert_true(sl_now_ns() < soon);
+	sl_sock_put(in.p.s[0]);
+	sl_sock_put(in.p.s[1]);
+	close_number(copy);
+	close_number(in.p.fd[0]);
+	sl_ready_close(in.ep);
+	(void)close(in.ep);
+	sl_env.bells = false;
+	(void)alarm(0);
+}
+
+/* Nobody can change such a registration, as there is no number for it: the other thread has to be woken all the same. */
+static void test_registered(void **state)
+{
+	(void)state;
+	registered(false);
+	registered(true);
+}
+
 /* --- fork --- */
 
 /* Another thread is about to close a number when this one forks: nobody does in the child. */
@@ -419,6 +488,7 @@ int main(void)
 		cmocka_unit_test(test_closed_in_poll),
 		cmocka_unit_test(test_closed_awake),
 		cmocka_unit_test(test_nonsense_in_send),
+		cmocka_unit_test(test_registered),
 		cmocka_unit_test(test_fork_while_closing),
 	};
 
