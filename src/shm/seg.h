@@ -66,6 +66,7 @@ enum sl_ended {
 	SL_ENDED_NOT, /* or it crashed */
 	SL_ENDED_FIN, /* close, shutdown */
 	SL_ENDED_RST, /* close with unread data, or SO_LINGER of 0 seconds */
+	SL_ENDED_TCP, /* it has given the segment up, with nothing unread: from now on the kernel says it */
 };
 
 struct sl_seg_shm {

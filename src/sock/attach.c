@@ -382,6 +382,7 @@ static void detach_locked(struct sl_sock *s, int fd)
 		sl_sock_hooks.detached(s);
 	sl_give_delays(s, fd);
 	note_peer_reason(s);
+	sl_link_ends(&s->link, SL_ENDED_TCP);
 	sl_seg_detach(&s->link.seg);
 	sl_map_retire(side, SL_SIDE_LEN);
 }

@@ -21,8 +21,7 @@
 static const struct timespec now = {0}, soon = {.tv_nsec = 20000000}, patient = {.tv_sec = 2};
 static char buf[1 << 20];
 
-/* Both ends go back to TCP, and give the segment up. */
-static void leave_and_detach(struct sock_pair *p)
+static void leave_both(struct sock_pair *p)
 {
 	unsigned i;
 	int how;
@@ -32,6 +31,14 @@ static void leave_and_detach(struct sock_pair *p)
 		assert_int_equal(sl_leave_locked(p->s[i], p->fd[i], SL_WHY_DEMOTED), 0);
 		sl_both_release(p->s[i], how);
 	}
+}
+
+/* Both ends go back to TCP, and give the segment up. */
+static void leave_and_detach(struct sock_pair *p)
+{
+	unsigned i;
+
+	leave_both(p);
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(sock_send(p, i, buf, 5, 0), 5);
 		assert_int_equal(sock_recv(p, 1 - i, buf, 5, MSG_WAITALL), 5);
@@ -954,6 +961,30 @@ static void test_killed_unread_left(void **state)
 	(void)alarm(0);
 }
 
+/* It has given the segment up already, and resets the connection: nothing of that is a crash that bells could explain. */
+static void test_reset_detached(void **state)
+{
+	static const struct linger none = {.l_onoff = 1};
+	int null = open("/dev/null", O_RDWR);
+	struct sock_pair p;
+
+	(void)state;
+	(void)alarm(LIMIT_S);
+	sock_open_promoted(&p, SL_RING_LEN_MIN);
+	leave_both(&p);
+	assert_int_equal(sock_recv(&p, 0, buf, 5, MSG_DONTWAIT), -EAGAIN);
+	assert_false(sl_sock_attached(p.s[0]));
+	assert_true(sl_sock_attached(p.s[1]));
+	assert_int_equal(setsockopt(p.fd[0], SOL_SOCKET, SO_LINGER, &none, sizeof(none)), 0);
+	assert_int_equal(dup2(null, p.fd[0]), p.fd[0]);
+	(void)close(null);
+	sl_sock_kernel_event(p.s[1], p.fd[1], EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP);
+	assert_int_equal(sock_recv(&p, 1, buf, 5, 0), -ECONNRESET);
+	assert_int_equal(sock_recv(&p, 1, buf, 5, 0), 0);
+	sock_close(&p);
+	(void)alarm(0);
+}
+
 /*
  * The writer has asked for room, left the lane, sent much by TCP, and closed. The reader makes room only now: its bell would
  * be answered by RST, and what the kernel still had to send would be lost.
@@ -1036,6 +1067,7 @@ int main(void)
 		cmocka_unit_test(test_splice_raced),
 		cmocka_unit_test(test_killed_unread_sender),
 		cmocka_unit_test(test_killed_unread_left),
+		cmocka_unit_test(test_reset_detached),
 		cmocka_unit_test(test_room_after_close),
 		cmocka_unit_test(test_room_after_shutdown),
 	};
