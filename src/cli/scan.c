@@ -109,6 +109,16 @@ static bool is_duplicate(const struct pages *pages, const struct sl_statpage *pg
 	return false;
 }
 
+/* A program notes that its pair is attached with its next call on the connection; the lanes show it before. */
+static enum sl_reason reason_of(const struct sl_stat_conn_shm *e)
+{
+	bool tx = e->tx.lane == SL_STAT_MEMORY, rx = e->rx.lane == SL_STAT_MEMORY;
+
+	if (e->reason != SL_WHY_PAIRED || !(tx || rx))
+		return (enum sl_reason)e->reason;
+	return tx && rx ? SL_WHY_NONE : SL_WHY_ONE_WAY;
+}
+
 static int take_entry(const struct sl_stat_conn_shm *e, void *arg)
 {
 	struct sl_view_conn *c = sl_view_add_conn(arg);
@@ -116,7 +126,7 @@ static int take_entry(const struct sl_stat_conn_shm *e, void *arg)
 	if (!c)
 		return -ENOMEM;
 	c->fd = e->fd < 0 ? -1 : e->fd;
-	c->reason = e->reason;
+	c->reason = reason_of(e);
 	c->peer_reason = e->peer_reason;
 	c->local = e->local;
 	c->peer = e->peer;

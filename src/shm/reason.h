@@ -59,7 +59,8 @@
 	X(RAW_CODE, "the program or a library makes system calls without libc")                    \
 	X(SECCOMP, "the program limits its own system calls (seccomp)")                            \
 	X(RECEIVED, "came by SCM_RIGHTS; who else holds it is not known")                          \
-	X(OPT_INQ, "TCP_INQ")
+	X(OPT_INQ, "TCP_INQ")                                                                      \
+	X(ONE_WAY, "attached; what is on TCP changes lane with its next bytes")
 
 enum sl_reason {
 #define X(name, text) SL_WHY_##name,

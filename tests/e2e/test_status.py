@@ -82,6 +82,25 @@ def test_table(status, procs, scilan, echo_server, many, port):
     assert all("memory" in line for line in lines)
 
 
+SENDER = """
+import socket, time
+peer, _ = socket.create_server(("127.0.0.1", {port})).accept()
+while True:
+    peer.send(b"x")
+    time.sleep(0.05)
+"""
+
+
+def test_one_way(status, procs, serve, under, port):
+    """A stream one way: the direction in which nothing is sent is on TCP, and does not wait for the peer."""
+    serve(under(["python3", "-c", SENDER.format(port=port)]), port)
+    procs.start(under(["socat", "-u", f"TCP:127.0.0.1:{port}", "-"])) # attaches first: it waits for the broker's answer as well
+    status.wait_memory(port, download=True)
+    ends = {tuple(c[d]["lane"] for d in ("tx", "rx")): c["reason"] for c in status.connections(port)}
+    assert ends == dict.fromkeys((("memory", "tcp"), ("tcp", "memory")),
+                                 "attached; what is on TCP changes lane with its next bytes")
+
+
 def test_why_not(status, echo_server, many, port):
     """A peer that is not under scilan, in words."""
     client = many(wrap=lambda args: args)
