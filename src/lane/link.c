@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* link.c - both directions together; see link.h */
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include "clock.h"
 #include "link.h"
 #include "sys.h"
 
-#define DEAF_NS 100000000ull
+#define DEAF_NS	     100000000ull
+#define DEAF_IDLE_NS 2000000ull	  /* a reset that comes too early harms little, or waits have been in vain for too long */
+#define VAIN_NS	     400000000ull /* that long in all, and */
+#define VAIN_PART    20		  /* a twentieth of the time */
 
 bool (*sl_link_ring_other)(struct sl_link *l, uint32_t bell);
 
@@ -70,11 +75,43 @@ int sl_link_given(struct sl_link *l, int fd, bool drain)
 	return rx->state == SL_RX_DONE && rx->krcvd >= rx->skip;
 }
 
-void sl_link_deafen(struct sl_link *l, int fd)
+/* Our kernel has more to send than bells: a reset would drop it. */
+static bool owes_data(const struct sl_link *l, int fd)
+{
+	const struct sl_tx_side *tx = &l->side->tx;
+	int queued = 0;
+
+	if (sl_sys_ioctl(fd, SIOCOUTQ, &queued) < 0 || queued <= 0)
+		return false;
+	if (!tx->stayed || (tx->state != SL_TX_MEM && tx->ksent != tx->kend))
+		return true;
+	return (uint64_t)queued > tx->ksent - tx->kstart; /* from before START */
+}
+
+/* Waits in vain are paid for by the time that passes, VAIN_PART times as much. Until then, what has been spent is paid for. */
+static _Atomic uint64_t vain_paid_ns;
+
+static uint64_t may_wait_ns(uint64_t now)
+{
+	uint64_t paid = atomic_load_explicit(&vain_paid_ns, memory_order_relaxed);
+	uint64_t owed = paid > now ? (paid - now) / VAIN_PART : 0;
+
+	return owed < VAIN_NS ? DEAF_NS : DEAF_IDLE_NS;
+}
+
+static void waited_in_vain(uint64_t now, uint64_t ns)
+{
+	uint64_t paid = atomic_load_explicit(&vain_paid_ns, memory_order_relaxed);
+
+	atomic_store_explicit(&vain_paid_ns, (paid > now ? paid : now) + VAIN_PART * ns,
+			      memory_order_relaxed);
+}
+
+void sl_link_deafen(struct sl_link *l, int fd, bool closes)
 {
 	static const struct timespec step = {.tv_nsec = 100000};
 	const struct sl_side_shm *sd = l->side;
-	uint64_t until = 0, now;
+	uint64_t start = 0, now, max;
 
 	atomic_store_explicit(&l->seg.shm->side[l->seg.side].deaf, 1, memory_order_seq_cst);
 	for (;;) {
@@ -83,12 +120,14 @@ void sl_link_deafen(struct sl_link *l, int fd)
 		if (!sl_rx_bells(l) || (sd->kfin && !sd->rdshut) || sd->dead)
 			return;
 		now = sl_now_ns();
-		if (!until)
-			until = now + DEAF_NS;
-		if (now >= until)
-			return;
+		if (!start)
+			start = now;
+		max = closes && !owes_data(l, fd) ? DEAF_IDLE_NS : may_wait_ns(now);
+		if (now - start >= max)
+			break;
 		(void)sl_sys(SYS_nanosleep, &step, 0, 0);
 	}
+	waited_in_vain(now, now - start);
 }
 
 bool sl_link_finished(const struct sl_link *l)

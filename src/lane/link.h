@@ -296,10 +296,13 @@ int sl_link_given(struct sl_link *l, int fd, bool drain);
 
 /**
  * sl_link_deafen() - before the kernel is told that nothing more is received: no bell may come from now on (L6)
+ * @closes: the socket is closed next, and not only shut down
  *
  * Nobody may sleep who counts on one. Waits for one that is under way, 100 ms at most: who was killed at it has sent none.
+ * A peer can say so of one that it never sends. So all waits in vain of a process are bounded together; and who closes
+ * with nothing in the kernel that a reset would drop does not wait for long.
  */
-void sl_link_deafen(struct sl_link *l, int fd);
+void sl_link_deafen(struct sl_link *l, int fd, bool closes);
 
 /** sl_link_finished() - both directions are done: the segment may be given up */
 bool sl_link_finished(const struct sl_link *l);

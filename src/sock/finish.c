@@ -50,7 +50,7 @@ static void finish_locked(struct sl_sock *s, int fd, bool abort)
 	if (unread)
 		sl_link_ends(&s->link, SL_ENDED_RST);
 	if (!unread)
-		sl_link_deafen(&s->link, fd);
+		sl_link_deafen(&s->link, fd, true);
 	else if (!sd->dead)
 		linger_zero(fd);
 	sl_stat_reason(s, SL_WHY_FINISHED);

@@ -343,7 +343,7 @@ int sl_sock_shutdown(struct sl_sock *s, int fd, int how)
 			end_sending(s, fd);
 		/* Shut down in both directions is as closed, to the kernel. It wakes whoever sleeps. */
 		if (sl_sock_attached(s) && s->side->rdshut)
-			sl_link_deafen(&s->link, fd);
+			sl_link_deafen(&s->link, fd, false);
 		s->side->tx.fin = 1;
 		waits = s->waiters;
 		sl_both_release(s, took);

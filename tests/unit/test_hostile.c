@@ -543,7 +543,7 @@ static void drain_kernel(void)
 
 static void drain_deaf(void)
 {
-	sl_link_deafen(&victim->link, victim->fd);
+	sl_link_deafen(&victim->link, victim->fd, false);
 }
 
 static void drain_recv(void)
@@ -584,6 +584,45 @@ static void test_flood(void **state)
 	}
 }
 
+#define CLOSES 20
+
+/*
+ * The peer says that a bell is on its way, and none is: that holds up who closes, or shuts down, but for a short time in
+ * all, also where data lie in our kernel that the peer does not read. Return: ns
+ */
+static uint64_t bell_that_never_comes(bool closes, bool unsent)
+{
+	static const char junk[1 << 16];
+	uint64_t from, took = 0;
+	struct conn c;
+	ssize_t n;
+	int i;
+
+	for (i = 0; i < CLOSES; i++) {
+		conn_open(&c, SL_RING_LEN_MIN, 0, 0);
+		attach(&c, 0);
+		victim = &c.e[0];
+		while (unsent && (n = send(victim->fd, junk, sizeof(junk), MSG_DONTWAIT)) > 0)
+			victim->side.tx.ksent += (uint64_t)n;
+		start(0);
+		assert_int_equal(victim_recv(10, 0), -EAGAIN);
+		atomic_store(&ring_in()->ctl->rung, victim->side.rx.krcvd + 1);
+		from = sl_now_ns();
+		sl_link_deafen(&victim->link, victim->fd, closes);
+		took += sl_now_ns() - from;
+		conn_close(&c);
+	}
+	return took;
+}
+
+static void test_bell_that_never_comes(void **state)
+{
+	(void)state;
+	assert_true(bell_that_never_comes(true, false) < 400000000u);
+	assert_true(bell_that_never_comes(true, true) < 1000000000u);
+	assert_true(bell_that_never_comes(false, false) < 1000000000u);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -592,6 +631,7 @@ int main(void)
 		cmocka_unit_test(test_between_calls),
 		cmocka_unit_test(test_any_time),
 		cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_bell_that_never_comes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

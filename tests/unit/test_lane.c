@@ -666,7 +666,7 @@ static void test_deaf(void **state)
 		}
 		atomic_store(&c.e[0].link.out.ctl->rung, c.e[0].side.tx.ksent + 1);
 		assert_int_equal(pthread_create(&t, NULL, late_bell, &c.e[0]), 0);
-		sl_link_deafen(&c.e[1].link, c.e[1].fd);
+		sl_link_deafen(&c.e[1].link, c.e[1].fd, false);
 		assert_int_equal(c.e[1].side.rx.krcvd, c.e[0].side.tx.ksent + 1);
 		assert_int_equal(pthread_join(t, NULL), 0);
 		conn_close(&c);
