@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "conform.h"
 
@@ -268,6 +270,307 @@ static void in_poll(struct pair *p)
 	wait_and_rec(ep, "wait", 0);
 }
 
+/* By all calls that poll, asleep and awake, and what poll() says of other events of an instance. */
+static void in_all_polls(struct pair *p)
+{
+	int ep = epoll_create1(0);
+	struct pollfd f = {.fd = ep, .events = POLLIN | POLLOUT | POLLRDNORM};
+	struct timespec ts = {.tv_sec = 1};
+	struct timeval tv = {.tv_sec = 1};
+	fd_set in, out;
+
+	add(ep, p->a.fd, IN, 1);
+	rec_sys("nothing", poll(&f, 1, 0));
+	take(p, B, SEND, 10, 0, 0);
+	rec_sys("ppoll", ppoll(&f, 1, &ts, NULL));
+	rec("revents %x", (unsigned)f.revents);
+	FD_ZERO(&in);
+	FD_ZERO(&out);
+	FD_SET(ep, &in);
+	FD_SET(ep, &out);
+	rec_sys("select", select(ep + 1, &in, &out, NULL, &tv));
+	rec("in %d out %d", FD_ISSET(ep, &in) != 0, FD_ISSET(ep, &out) != 0);
+	take(p, A, RECV, 10, 0, 0);
+	FD_SET(ep, &in);
+	tv.tv_sec = 0;
+	tv.tv_usec = 20000;
+	rec_sys("select, nothing", select(ep + 1, &in, NULL, NULL, &tv));
+	f.events = POLLOUT;
+	take(p, B, SEND, 10, 0, 0);
+	take(p, A, UNREAD, 10, 0, 0);
+	rec_sys("poll for output", poll(&f, 1, NOTHING));
+}
+
+struct poller {
+	int fd;
+	short events;
+	int ret;
+};
+
+static void *poll_it(void *arg)
+{
+	struct poller *q = arg;
+	struct pollfd f = {.fd = q->fd, .events = q->events};
+
+	q->ret = poll(&f, 1, WAITMS);
+	return NULL;
+}
+
+/* Another thread polls the instance, and sleeps; this one waits in it, or leaves it alone. */
+static void polled_by_thread(struct pair *p)
+{
+	struct poller q = {.fd = epoll_create1(0), .events = POLLIN};
+	pthread_t t;
+	int i;
+
+	add(q.fd, p->a.fd, IN, 1);
+	for (i = 0; i < 4; i++) {
+		if (pthread_create(&t, NULL, poll_it, &q))
+			abort();
+		pause_ms(20);
+		if (i & 1)
+			wait_and_rec(q.fd, "nothing", NOTHING);
+		take(p, B, SEND, 10, 0, 0);
+		pthread_join(t, NULL);
+		rec("poll %d", q.ret);
+		wait_and_rec(q.fd, "wait", WAITMS);
+		take(p, A, RECV, 10, 0, 0);
+	}
+}
+
+struct outer {
+	int in, out, pipe[2];
+};
+
+static void outer_open(struct outer *o, struct pair *p, uint32_t inside, uint32_t outside)
+{
+	o->in = epoll_create1(0);
+	o->out = epoll_create1(0);
+	if (pipe(o->pipe))
+		abort();
+	add(o->in, p->a.fd, inside, 1);
+	add(o->in, o->pipe[0], inside, 2);
+	add(o->out, o->in, outside, 3);
+}
+
+static void pipe_put(struct outer *o)
+{
+	rec_sys("write", write(o->pipe[1], "x", 1));
+}
+
+static void pipe_take(struct outer *o)
+{
+	char c;
+
+	rec_sys("read", read(o->pipe[0], &c, 1));
+}
+
+/* Other descriptors beside it, level. */
+static void nested_mixed(struct pair *p)
+{
+	struct outer o;
+
+	outer_open(&o, p, IN, IN);
+	wait_and_rec(o.out, "nothing", NOTHING);
+	pipe_put(&o);
+	wait_and_rec(o.out, "pipe", WAITMS);
+	wait_and_rec(o.in, "pipe, inside", 0);
+	take(p, B, SEND, 10, 0, 0);
+	take(p, A, UNREAD, 10, 0, 0);
+	wait_and_rec(o.out, "both", WAITMS);
+	wait_and_rec(o.in, "both, inside", WAITMS);
+	pipe_take(&o);
+	wait_and_rec(o.out, "socket", WAITMS);
+	wait_and_rec(o.in, "socket, inside", WAITMS);
+	take(p, A, RECV, 10, 0, 0);
+	wait_and_rec(o.out, "nothing", NOTHING);
+	wait_and_rec(o.in, "nothing, inside", 0);
+	pipe_put(&o);
+	wait_and_rec(o.out, "pipe", WAITMS);
+	take(p, B, SHUT, SHUT_WR, 0, 0);
+	pipe_take(&o);
+	wait_and_rec(o.out, "end", WAITMS);
+	wait_and_rec(o.in, "end, inside", WAITMS);
+}
+
+/* Edges of the outer one, of a pipe and of a socket, each told once. */
+static void nested_edges(struct pair *p)
+{
+	struct outer o;
+	int i;
+
+	outer_open(&o, p, IN, IN | (uint32_t)ET);
+	wait_and_rec(o.out, "nothing", NOTHING);
+	for (i = 0; i < 3; i++) {
+		take(p, B, SEND, 10, 0, 0);
+		wait_and_rec(o.out, "socket", WAITMS);
+		wait_and_rec(o.out, "nothing", NOTHING);
+		wait_and_rec(o.in, "inside", 0);
+		wait_and_rec(o.out, "nothing", NOTHING);
+	}
+	take(p, A, RECV, 15, 0, 0);
+	wait_and_rec(o.out, "nothing", NOTHING);
+	take(p, A, RECV, 15, 0, 0);
+	pipe_put(&o);
+	wait_and_rec(o.out, "pipe", WAITMS);
+	wait_and_rec(o.out, "nothing", NOTHING);
+	pipe_put(&o);
+	wait_and_rec(o.out, "pipe", WAITMS);
+	wait_and_rec(o.in, "inside", 0);
+	wait_and_rec(o.out, "nothing", NOTHING);
+}
+
+static void nested_one_shot(struct pair *p)
+{
+	struct epoll_event ev = {.events = IN | (uint32_t)ONE, .data.u64 = 7};
+	struct outer o;
+
+	outer_open(&o, p, IN, IN | (uint32_t)ONE);
+	take(p, B, SEND, 10, 0, 0);
+	wait_and_rec(o.out, "socket", WAITMS);
+	wait_and_rec(o.out, "nothing", NOTHING);
+	take(p, B, SEND, 10, 0, 0);
+	wait_and_rec(o.out, "nothing", NOTHING);
+	rec_sys("mod", epoll_ctl(o.out, EPOLL_CTL_MOD, o.in, &ev));
+	wait_and_rec(o.out, "once more", WAITMS);
+	take(p, A, RECV, 20, 0, 0);
+	rec_sys("mod", epoll_ctl(o.out, EPOLL_CTL_MOD, o.in, &ev));
+	wait_and_rec(o.out, "nothing", NOTHING);
+	pipe_put(&o);
+	wait_and_rec(o.out, "pipe", WAITMS);
+	wait_and_rec(o.out, "nothing", NOTHING);
+}
+
+/* One shot inside: spent, it is nothing to tell of. */
+static void nested_one_shot_inside(struct pair *p)
+{
+	struct epoll_event ev = {.events = IN | (uint32_t)ONE, .data.u64 = 1};
+	struct outer o;
+
+	outer_open(&o, p, IN | (uint32_t)ONE, IN);
+	take(p, B, SEND, 10, 0, 0);
+	wait_and_rec(o.out, "socket", WAITMS);
+	wait_and_rec(o.in, "inside", WAITMS);
+	wait_and_rec(o.out, "nothing", NOTHING);
+	take(p, B, SEND, 10, 0, 0);
+	wait_and_rec(o.out, "nothing", NOTHING);
+	rec_sys("mod", epoll_ctl(o.in, EPOLL_CTL_MOD, p->a.fd, &ev));
+	wait_and_rec(o.out, "once more", WAITMS);
+	wait_and_rec(o.in, "inside", WAITMS);
+	wait_and_rec(o.out, "nothing", NOTHING);
+}
+
+static void nested_changed(struct pair *p)
+{
+	struct epoll_event ev = {.events = IN, .data.u64 = 5};
+	struct outer o;
+
+	outer_open(&o, p, IN, IN);
+	rec_sys("add again", epoll_ctl(o.out, EPOLL_CTL_ADD, o.in, &ev));
+	take(p, B, SEND, 10, 0, 0);
+	wait_and_rec(o.out, "socket", WAITMS);
+	rec_sys("mod", epoll_ctl(o.out, EPOLL_CTL_MOD, o.in, &ev));
+	wait_and_rec(o.out, "other data", WAITMS);
+	ev.events = OUT;
+	rec_sys("mod", epoll_ctl(o.out, EPOLL_CTL_MOD, o.in, &ev));
+	wait_and_rec(o.out, "output", NOTHING);
+	rec_sys("del", epoll_ctl(o.out, EPOLL_CTL_DEL, o.in, &ev));
+	wait_and_rec(o.out, "deleted", NOTHING);
+	rec_sys("del again", epoll_ctl(o.out, EPOLL_CTL_DEL, o.in, &ev));
+	rec_sys("mod", epoll_ctl(o.out, EPOLL_CTL_MOD, o.in, &ev));
+	ev.events = IN | EPOLLEXCLUSIVE;
+	rec_sys("add exclusive", epoll_ctl(o.out, EPOLL_CTL_ADD, o.in, &ev));
+	ev.events = IN;
+	rec_sys("add", epoll_ctl(o.out, EPOLL_CTL_ADD, o.in, &ev));
+	wait_and_rec(o.out, "socket", WAITMS);
+	rec_sys("del the socket", epoll_ctl(o.in, EPOLL_CTL_DEL, p->a.fd, &ev));
+	wait_and_rec(o.out, "nothing", NOTHING);
+	add(o.in, p->a.fd, IN, 1);
+	wait_and_rec(o.out, "socket", WAITMS);
+}
+
+static void nested_copies(struct pair *p)
+{
+	struct outer o;
+	int copy, third;
+
+	outer_open(&o, p, IN, IN);
+	copy = dup(o.in);
+	add(o.out, copy, IN, 8);
+	take(p, B, SEND, 10, 0, 0);
+	wait_and_rec(o.out, "both", WAITMS);
+	rec_sys("close", close(o.in));
+	take(p, A, RECV, 10, 0, 0);
+	wait_and_rec(o.out, "nothing", NOTHING);
+	take(p, B, SEND, 10, 0, 0);
+	wait_and_rec(o.out, "both still", WAITMS);
+	wait_and_rec(copy, "inside", WAITMS);
+	take(p, A, RECV, 10, 0, 0);
+	third = epoll_create1(0);
+	rec("the number is used again %d", third == o.in);
+	add(o.out, third, IN, 9);
+	wait_and_rec(o.out, "nothing", NOTHING);
+	pipe_put(&o);
+	wait_and_rec(o.out, "pipe", WAITMS);
+	rec_sys("close", close(copy));
+	wait_and_rec(o.out, "gone", NOTHING);
+	take(p, B, SEND, 10, 0, 0);
+	wait_and_rec(o.out, "gone", NOTHING);
+	add(third, p->a.fd, IN, 1);
+	wait_and_rec(o.out, "in another", WAITMS);
+	rec_sys("close the outer", close(o.out));
+	wait_and_rec(third, "inside", WAITMS);
+}
+
+/* As deep as the kernel allows, and deeper; and in circles. */
+static void nested_deep(struct pair *p)
+{
+	struct epoll_event ev = {.events = IN, .data.u64 = 1};
+	int ep[8], i, round;
+
+	for (i = 0; i < 8; i++)
+		ep[i] = epoll_create1(0);
+	add(ep[0], p->a.fd, IN, 0);
+	for (i = 0; i < 7; i++) {
+		rec_sys("add", epoll_ctl(ep[i + 1], EPOLL_CTL_ADD, ep[i], &ev));
+		rec_sys("loop", epoll_ctl(ep[0], EPOLL_CTL_ADD, ep[i], &ev));
+		if (i > 4)
+			continue;
+		for (round = 0; round < 2; round++) {
+			wait_and_rec(ep[i + 1], "nothing", NOTHING);
+			take(p, B, SEND, 10, 0, 0);
+			wait_and_rec(ep[i + 1], "socket", WAITMS);
+			wait_and_rec(ep[0], "inside", 0);
+			take(p, A, RECV, 10, 0, 0);
+		}
+	}
+}
+
+static void nested_after_fork(struct pair *p)
+{
+	struct outer o;
+	int status;
+	pid_t pid;
+
+	outer_open(&o, p, IN, IN);
+	take(p, B, SEND, 10, 0, 0);
+	wait_and_rec(o.out, "before", WAITMS);
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	if (waitpid(pid, &status, 0) != pid)
+		abort();
+	wait_and_rec(o.out, "after", WAITMS);
+	take(p, A, RECV, 10, 0, 0);
+	wait_and_rec(o.out, "nothing", NOTHING);
+	take(p, B, SEND, 10, 0, 0);
+	wait_and_rec(o.out, "data", WAITMS);
+	wait_and_rec(o.in, "inside", WAITMS);
+	add(epoll_create1(0), o.in, IN, 1);
+	take(p, A, RECV, 10, 0, 0);
+	wait_and_rec(o.out, "nothing", NOTHING);
+}
+
 static void timeouts(struct pair *p)
 {
 	int ep = epoll_create1(0);
@@ -503,7 +806,29 @@ const struct conform_case epoll_cases[] = {
 	 STEPS({A, EPADD, IN, 0}, {A, EPNEST, IN | ET, 0}, {B, SEND, 1}, {A, EPWAIT, WAITMS, 3},
 	       {A, EPWAIT, NOTHING, 3}, {B, SEND, 1}, {A, EPWAIT, WAITMS, 3}),
 	 0},
+	{"nested, output", ALL,
+	 STEPS({A, EPADD, OUT, 0}, {A, EPNEST, IN, 0}, {A, EPWAIT, WAITMS, 3}, {A, FILL},
+	       {A, EPWAIT, NOTHING, 3, .chaos = "1 IN"}, {B, TAKEFILL}, {A, EPWAIT, WAITMS, 3}, {A, EPWAIT, 0, 0}),
+	 0},
+	{"nested, woken by close", ALL,
+	 STEPS({A, EPADD, IN | RDH, 0}, {A, EPNEST, IN, 0}, {A_BG, EPWAIT, WAITMS, 3}, {A, SLEEP, 30},
+	       {B, CLOSE}, {A, JOIN}, {A, EPWAIT, 0, 0}),
+	 0},
+	{"nested, killed", OTHER,
+	 STEPS({A, EPADD, IN | RDH, 0}, {A, EPNEST, IN, 0}, {A_BG, EPWAIT, WAITMS, 3}, {A, SLEEP, 30},
+	       {B, KILL}, {A, JOIN}, {A, EPWAIT, 0, 0}),
+	 0},
+	{"nested, beside others", ALL, NULL, nested_mixed},
+	{"nested, edges outside", ALL, NULL, nested_edges},
+	{"nested, one shot", ALL, NULL, nested_one_shot},
+	{"nested, one shot inside", ALL, NULL, nested_one_shot_inside},
+	{"nested, changed", ALL, NULL, nested_changed},
+	{"nested, copies of the number", ALL, NULL, nested_copies},
+	{"nested deep", ALL, NULL, nested_deep},
+	{"nested, after fork", ALL, NULL, nested_after_fork},
 	{"inside poll", ALL, NULL, in_poll},
+	{"inside ppoll and select", ALL, NULL, in_all_polls},
+	{"inside poll, another thread's", ALL, NULL, polled_by_thread},
 	{"beside others", ALL, NULL, mixed},
 	{"data words", ALL, NULL, data_word},
 	{"errors", ALL, NULL, errors},
