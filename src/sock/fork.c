@@ -37,7 +37,7 @@ static struct sl_sock *each(unsigned *i)
 	struct sl_sock *s;
 
 	while ((s = sl_pool_at((*i)++)))
-		if (atomic_load(&s->refs) && s->stat && s->fd >= 0)
+		if (sl_sock_used(s) && s->stat && s->fd >= 0)
 			return s;
 	return NULL;
 }

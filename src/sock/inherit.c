@@ -368,7 +368,7 @@ static void closed_ones(int up)
 	unsigned i;
 
 	for (i = 0; (s = sl_pool_at(i)); i++) {
-		if (!atomic_load(&s->refs) || !s->stat || s->fd < 0 || s->heir || !s->side->shared)
+		if (!sl_sock_used(s) || !s->stat || s->fd < 0 || s->heir || !s->side->shared)
 			continue;
 		if (up) {
 			atomic_fetch_add(&s->side->holders, 1);
@@ -389,7 +389,7 @@ static void lock_all(void)
 	unsigned i;
 
 	for (i = 0; (s = sl_pool_at(i)); i++) {
-		if (!atomic_load(&s->refs) || !s->stat || (!s->side->shared && !sl_sock_attached(s)))
+		if (!sl_sock_used(s) || !s->stat || (!s->side->shared && !sl_sock_attached(s)))
 			continue;
 		if (sl_lock_keep(&s->rx_lock))
 			continue;

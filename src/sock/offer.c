@@ -690,7 +690,7 @@ void sl_sock_alone(void)
 
 	sl_stat_private = true;
 	for (i = 0; (s = sl_pool_at(i)); i++)
-		if (atomic_load(&s->refs))
+		if (sl_sock_used(s))
 			sl_passed_copied(s, s->fd);
 	if (sl_lock(&br.lock))
 		return;

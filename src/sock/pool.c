@@ -40,6 +40,7 @@ static struct sl_sock *fresh(void)
 	}
 	high = i + 1;
 	chunks[i / CHUNK][i % CHUNK].index = i;
+	atomic_store(&chunks[i / CHUNK][i % CHUNK].refs, SL_SOCK_FREE);
 	return &chunks[i / CHUNK][i % CHUNK];
 }
 
@@ -60,10 +61,9 @@ struct sl_sock *sl_pool_get(void)
 		return NULL;
 
 	/*
-	 * A late sl_sock_get() may still add and take back a reference: refs is not wiped, and ours
-	 * comes before @stat is set, which is what sl_sock_free() goes by.
+	 * A late sl_sock_get() may still add and take back a reference: refs is not wiped.
 	 */
-	atomic_fetch_add_explicit(&s->refs, 1, memory_order_acq_rel);
+	atomic_fetch_sub_explicit(&s->refs, SL_SOCK_FREE - 1, memory_order_acq_rel);
 	index = s->index;
 	memset((char *)s + offsetof(struct sl_sock, rx_lock), 0,
 	       sizeof(*s) - offsetof(struct sl_sock, rx_lock));
@@ -84,8 +84,11 @@ struct sl_sock *sl_pool_get(void)
 
 void sl_sock_free(struct sl_sock *s)
 {
-	if (!s->stat)
-		return; /* a stray reference to a free one */
+	uint32_t none = 0;
+
+	/* A late sl_sock_get() may have been the last, too, or another life have begun since: one of all frees it. */
+	if (!atomic_compare_exchange_strong(&s->refs, &none, SL_SOCK_FREE) || !s->stat)
+		return;
 	if (sl_unlikely(atomic_load(&s->orphan)) && !sl_orphan_end(s))
 		return;
 	if (s->side != &s->own)

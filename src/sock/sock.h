@@ -52,8 +52,10 @@ struct sl_spin {
 	bool vain;	    /* the last wait ended in the kernel */
 };
 
+#define SL_SOCK_FREE 0x80000000u
+
 struct sl_sock {
-	_Atomic uint32_t refs; /* 0: free */
+	_Atomic uint32_t refs; /* SL_SOCK_FREE and those of late looks: free */
 	uint32_t index;	       /* in the pool and on the status page */
 	struct sl_lock rx_lock, tx_lock;
 	_Atomic bool attached;
@@ -109,6 +111,13 @@ struct sl_sock {
 	void *_Atomic items; /* epoll registrations; ready/'s, under its lock */
 	struct sl_side_shm own;
 };
+
+static inline bool sl_sock_used(const struct sl_sock *s)
+{
+	uint32_t refs = atomic_load(&s->refs);
+
+	return refs && refs < SL_SOCK_FREE;
+}
 
 /*
  * Descriptors of this process that stand for @s. Those that are being closed are counted beside them, in the upper half:

@@ -112,7 +112,7 @@ static void own_entries(void)
 	unsigned i;
 
 	for (i = 0; (s = sl_pool_at(i)); i++) {
-		if (!atomic_load(&s->refs) || !s->stat || s->fd < 0)
+		if (!sl_sock_used(s) || !s->stat || s->fd < 0)
 			continue;
 		s->stat->used = 1;
 		s->stat->fd = s->fd;

@@ -157,7 +157,7 @@ void sl_young_abandoned(void)
 	}
 	/* Those that grew up in the handler. */
 	for (i = 0; (s = sl_pool_at(i)); i++) {
-		if (!atomic_load(&s->refs))
+		if (!sl_sock_used(s))
 			continue;
 		s->uncounted |= s->rx_inflight || s->tx_inflight;
 		s->rx_inflight = s->tx_inflight = 0;

@@ -32,6 +32,11 @@ static int dup_number(int fd)
 	return copy;
 }
 
+static void start(pthread_t *t, void *(*fn)(void *), void *arg)
+{
+	assert_int_equal(pthread_create(t, NULL, fn, arg), 0);
+}
+
 /* --- the last two, at the same moment --- */
 
 static void (*real_closed)(struct sl_sock *s, int fd);
@@ -75,7 +80,7 @@ static void both_at_once(bool unread)
 	assert_false(sl_sock_attached(p.s[0]));
 	assert_null(p.s[0]->items);
 	assert_int_equal(sock_recv(&p, 1, buf, 10, 0), unread ? -ECONNRESET : 0);
-	assert_int_equal(p.s[0]->refs, 0);
+	assert_int_equal(p.s[0]->refs, SL_SOCK_FREE);
 	sl_sock_put(p.s[1]);
 	close_number(p.fd[1]);
 	sl_ready_close(ep);
@@ -134,12 +139,60 @@ static void test_all_at_once(void **state)
 		assert_int_equal(p.s[1]->link.seg.shm->side[0].ended, SL_ENDED_FIN);
 		assert_int_equal(sock_recv(&p, 1, buf, 20, 0), 10);
 		assert_int_equal(sock_recv(&p, 1, buf, 20, 0), 0);
-		assert_int_equal(p.s[0]->refs, 0);
+		assert_int_equal(p.s[0]->refs, SL_SOCK_FREE);
 		sl_sock_put(p.s[1]);
 		close_number(p.fd[1]);
 	}
 	print_message("%u rounds\n", rounds);
 	(void)pthread_barrier_destroy(&start);
+	(void)alarm(0);
+}
+
+/* --- the last reference --- */
+
+static _Atomic bool enough;
+
+static void *looks_up(void *arg)
+{
+	const int *fd = arg;
+	struct sl_sock *s;
+
+	while (!atomic_load(&enough))
+		if ((s = sl_sock_get(*fd)))
+			sl_sock_put(s);
+	return NULL;
+}
+
+/* Looked up just when it goes: it is given back to the pool once. */
+static void test_free_once(void **state)
+{
+	uint64_t end = until_ns(2000);
+	struct sl_sock *s[64];
+	unsigned i, k, rounds = 0;
+	pthread_t t;
+	int fd[2];
+
+	(void)state;
+	(void)alarm(LIMIT_S);
+	tcp_pair(fd, 0, 0);
+	start(&t, looks_up, &fd[0]);
+	for (; sl_now_ns() < end; rounds++) {
+		sl_sock_track(fd[0], false);
+		(void)sl_sock_close(fd[0]);
+	}
+	atomic_store(&enough, true);
+	assert_int_equal(pthread_join(t, NULL), 0);
+	for (i = 0; i < 64; i++) {
+		s[i] = sl_sock_new(fd[0], false);
+		assert_non_null(s[i]);
+		for (k = 0; k < i; k++)
+			assert_ptr_not_equal(s[k], s[i]);
+	}
+	for (i = 0; i < 64; i++)
+		sl_sock_put(s[i]);
+	print_message("%u rounds\n", rounds);
+	(void)close(fd[0]);
+	(void)close(fd[1]);
 	(void)alarm(0);
 }
 
@@ -206,11 +259,6 @@ static void asleep(struct sl_sock *s)
 	while (!((volatile struct sl_side_shm *)s->side)->rx.sleepers)
 		(void)usleep(100);
 	(void)usleep(10000); /* and in the kernel, which nothing tells */
-}
-
-static void start(pthread_t *t, void *(*fn)(void *), void *arg)
-{
-	assert_int_equal(pthread_create(t, NULL, fn, arg), 0);
 }
 
 /*
@@ -484,6 +532,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_last_two),
 		cmocka_unit_test(test_all_at_once),
+		cmocka_unit_test(test_free_once),
 		cmocka_unit_test(test_closed_in_recv),
 		cmocka_unit_test(test_closed_in_poll),
 		cmocka_unit_test(test_closed_awake),
