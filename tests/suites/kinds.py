@@ -11,6 +11,7 @@ import pathlib
 import re
 import shutil
 import signal
+import subprocess
 
 from harness.ports import free_port
 from harness.wait import until
@@ -166,6 +167,65 @@ class Redis:
         found = {case: what for what, case in re.findall(
             r"^\[(ok|err|exception|ignore)\]: (.*?)(?: \(\d+ ms\)| in tests/.*)?$", text, re.M)}
         found["exit"] = str(status)
+        return found
+
+
+class Lines:
+    """
+    A program whose output has a line for each case. @pattern has two groups, `case` and `what`.
+    """
+
+    def __init__(self, command, pattern, tree="."):
+        self.command = command
+        self.tree = SOURCES / tree
+        self.pattern = re.compile(pattern, re.M)
+
+    def __call__(self, place, under, only=None):
+        out = place.dir / "out"
+        with open(out, "wb") as to:
+            place.run([*under, *self.command], stdout=to,
+                      cwd=place.dir if self.tree == SOURCES else self.tree)
+        text = out.read_text(errors="replace")
+        place.say(text)
+        found = {m["case"]: m["what"] for m in self.pattern.finditer(text)}
+        return found if not only else {case: found.get(case) for case in only}
+
+
+def pytest(*files):
+    """Modules that are installed with a library. A case is what pytest calls it."""
+    return Lines([PYTHON, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", *map(str, files)],
+                 r"^(?P<what>PASSED|FAILED|ERROR) (?P<case>\S+)")
+
+
+def trial(*modules):
+    """Twisted's own tests, by its own runner. A case is a test of one of its reactors."""
+    return Lines(["/usr/bin/trial3", "--reporter=bwverbose", *modules],
+                 r"^(?P<case>twisted\.\S+) \.\.\. +\[(?P<what>[A-Z]+)\]")
+
+
+def ruby(*files):
+    """Ruby's own tests, by its own runner. A case is a method of a class; it ran, and is named again if it failed."""
+    return Lines(["/usr/bin/ruby", "-Itool/lib", "-Itest/lib", "tool/test/runner.rb", "--excludes-dir=none",
+                  "--ruby=ruby", "-v", *files],
+                 r"^(?:\[[ \d/]+\] )?(?P<case>Test\w+#test_\w+)(?P<what> =| \[|:)", "ruby3.1")
+
+
+class Vtc:
+    """HAProxy's regression tests, which varnishtest runs. A case is a file."""
+
+    def __init__(self, tree, *patterns):
+        self.tree = SOURCES / tree
+        self.patterns = patterns
+
+    def __call__(self, place, under, only=None):
+        place.environ["HAPROXY_PROGRAM"] = "/usr/sbin/haproxy"
+        found = {}
+        for path in sorted(p for pattern in self.patterns for p in self.tree.glob(pattern)):
+            case = str(path.relative_to(self.tree))
+            if not only or case in only:
+                status = place.run([*under, "varnishtest", "-t", "25", case], cwd=self.tree,
+                                   stdout=subprocess.DEVNULL)
+                found[case] = str(status)
         return found
 
 

@@ -34,6 +34,7 @@ def postgres(name, cases, **how):
 
 ASYNCIO = ("test_sock_lowlevel", "test_streams", "test_server", "test_buffered_proto", "test_events",
            "test_ssl", "test_sendfile", "test_subprocess", "test_unix_events")
+TRIO = "/usr/lib/python3/dist-packages/trio/tests"
 PIPES = ("test_subprocess",) # and no connections
 
 ALL = [
@@ -86,6 +87,14 @@ ALL = [
     Suite("redis", kinds.Redis(
         "unit/protocol", "unit/auth", "unit/quit", "unit/pubsub", "unit/networking", "unit/querybuf",
         "unit/limits", "unit/multi", "unit/type/list", "unit/pause"), seconds=900),
+    Suite("trio", kinds.pytest(*(f"{TRIO}/test_{name}.py" for name in (
+        "socket", "highlevel_socket", "highlevel_open_tcp_stream", "highlevel_open_tcp_listeners", "ssl",
+        "highlevel_ssl_helpers", "unix_pipes", "subprocess", "wait_for_object")))),
+    Suite("twisted_tcp", kinds.trial("twisted.test.test_tcp", "twisted.internet.test.test_tcp")),
+    Suite("ruby_socket", kinds.ruby(*(f"test/socket/test_{name}.rb" for name in (
+        "tcp", "nonblock", "basicsocket", "socket", "ancdata", "sockopt", "unix", "udp", "addrinfo")))),
+    Suite("haproxy", kinds.Vtc("haproxy/reg-tests", *(f"{group}/*.vtc" for group in (
+        "checks", "connection", "peers", "seamless-reload", "server", "stream", "tcp-rules")))),
     postgres("pgbench", kinds.Pgbench()),
     postgres("regress", kinds.Regress("regress/pg_regress", "regress", "parallel_schedule")),
     postgres("isolation", kinds.Regress("isolation/pg_isolation_regress", "isolation",
