@@ -210,13 +210,15 @@ static ssize_t recv_ring(struct sl_link *l, struct sl_sink *sink, size_t len, bo
 			 bool *left)
 {
 	struct sl_rx_side *rx = &l->side->rx;
-	struct sl_ring_rx saved = rx->ring;
+	struct sl_ring_rx saved;
 	enum sl_rec_type type;
 	const uint8_t *data;
 	size_t got = 0, n;
 	ssize_t put;
 	int rc = 0;
 
+	if (sl_unlikely(peeking))
+		saved = rx->ring;
 	while (got < len) {
 		/* A peek must not walk over END, which cannot be put back. */
 		if (peeking && got) {

@@ -270,7 +270,10 @@ static ssize_t taken(struct sl_link *l, int fd, size_t len)
 static ssize_t put_record(struct sl_link *l, int fd, struct sl_src *src, size_t len, int *ring)
 {
 	struct sl_tx_side *tx = &l->side->tx;
-	struct sl_src before = *src;
+	/* Not the whole struct: a wide load of what was just stored in pieces waits for the stores. */
+	const struct iovec *iov = src->iov;
+	int iovcnt = src->iovcnt;
+	size_t off = src->off;
 	off_t pos = src->pos ? *src->pos : 0;
 	void *data;
 	ssize_t n;
@@ -292,7 +295,9 @@ static ssize_t put_record(struct sl_link *l, int fd, struct sl_src *src, size_t 
 	}
 	if (rc == -EPIPE && src->fd >= 0 && !src->pos)
 		return taken(l, fd, (size_t)n);
-	*src = before;
+	src->iov = iov;
+	src->iovcnt = iovcnt;
+	src->off = off;
 	if (src->pos)
 		*src->pos = pos;
 	return rc;

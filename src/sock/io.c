@@ -198,14 +198,16 @@ static int wait_for_more(struct sl_sock *s, int fd, int *waited_ms)
 
 static ssize_t recv_on_lanes(struct sl_sock *s, int fd, struct sl_sink *sink, size_t want, int flags)
 {
-	struct sl_sink whole = *sink;
-	int waited_ms = 0;
+	const struct iovec *iov = sink->iov;
+	int iovcnt = sink->iovcnt, waited_ms = 0;
 	size_t got = 0, least = flags & MSG_WAITALL ? want : sl_min_size(sl_lowat(s), want);
 	ssize_t n;
 
 	for (;;) {
 		if (flags & MSG_PEEK) { /* each look starts over */
-			*sink = whole;
+			sink->iov = iov;
+			sink->iovcnt = iovcnt;
+			sink->off = 0;
 			got = 0;
 		}
 		n = unless_closed(s, recv_step(s, fd, sink, want - got, flags));
