@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include "clock.h"
+#include "fence.h"
 #include "link.h"
 #include "sys.h"
 
@@ -27,6 +28,7 @@ void sl_link_init(struct sl_link *l, const struct sl_seg *seg, struct sl_side_sh
 	sl_ring_init(&l->out, seg, seg->side);
 	sl_ring_init(&l->in, seg, 1 - seg->side);
 	atomic_store_explicit(&l->in.ctl->kread, side->rx.krcvd, memory_order_relaxed);
+	atomic_store_explicit(&l->out.ctl->able, sl_fence_able, memory_order_relaxed);
 	sl_rx_set_hint(l);
 }
 

@@ -461,8 +461,11 @@ ssize_t sl_rx_recv(struct sl_link *l, int fd, struct sl_sink *sink, size_t len, 
 	if (sl_likely(!peeking && !rx->given))
 		*ring |= sl_ring_credit(&l->in, &rx->ring, false);
 	sl_rx_set_hint(l);
-	if (n > 0 && !peeking)
+	if (n > 0 && !peeking) {
 		l->stat->rx.bytes_memory += (uint64_t)n;
+		if (sl_likely(rx->state == SL_RX_MEM))
+			sl_ring_calm(&l->in, &rx->ring);
+	}
 	if (sl_likely(rx->state != SL_RX_DONE)) {
 		if (sl_likely(!left))
 			return n;
@@ -573,8 +576,10 @@ int sl_rx_arm(struct sl_link *l, uint32_t bell, bool *ring)
 
 	if (rx->state == SL_RX_DONE)
 		return 0;
-	if (rx->state == SL_RX_CLOSING)
-		return sl_ring_scan(&l->in, &rx->ring) < 0 ? -EPROTO : 0;
+	if (rx->state == SL_RX_CLOSING) {
+		rc = sl_ring_close(&l->in, &rx->ring); /* again, should a writer have been stopped in its window */
+		return rc < 0 ? rc : rx->ring.plain ? -EAGAIN : 0;
+	}
 	/* Before START the bell has to come behind what lies in the kernel's queue. */
 	rc = sl_ring_arm(&l->in, &rx->ring, rx->state == SL_RX_MEM ? bell : 0, ring);
 	sl_rx_set_hint(l);
@@ -648,6 +653,8 @@ int sl_rx_give_back(struct sl_link *l)
 	case SL_RX_TCP:
 		return rx->started ? -EBUSY : give_back_early(l);
 	}
+	if (!sl_ring_stern(&l->in, &rx->ring))
+		return -EBUSY;
 	rc = sl_ring_give_back(&l->in, &rx->ring);
 	if (rc < 0 && rc != -EPIPE)
 		return rc;

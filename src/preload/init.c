@@ -14,6 +14,7 @@
 #include "cache.h"
 #include "clock.h"
 #include "env.h"
+#include "fence.h"
 #include "inherit.h"
 #include "log.h"
 #include "preload.h"
@@ -79,6 +80,7 @@ __attribute__((constructor)) static void preload_init(int argc, char **argv, cha
 	sl_real_init();
 	sl_env_init();
 	sl_clock_init();
+	sl_fence_init();
 	refuse_go();
 	sl_cache_init();
 	sl_patch_libc();

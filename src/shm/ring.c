@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/types.h>
+#include "fence.h"
 #include "ring.h"
+#include "sys.h"
 
-#define HDR sizeof(struct sl_word_shm)
+#define HDR   sizeof(struct sl_word_shm)
+#define LOOKS 128 /* at a window, until it counts as a stopped writer's */
 
 static inline size_t pad8(size_t n)
 {
@@ -80,14 +83,35 @@ size_t sl_ring_room(const struct sl_ring *r, struct sl_ring_tx *tx, bool reload)
 	return n <= HDR ? 0 : n - HDR;
 }
 
+/* P. Return: false: not allowed, nothing was stored. */
+static bool publish_plain(const struct sl_ring *r, struct sl_word_shm *w, uint32_t rec)
+{
+	struct sl_ring_ctl_shm *ctl = r->ctl;
+	bool may;
+
+	if (!atomic_load_explicit(&ctl->plain, memory_order_relaxed) || !sl_fence_able)
+		return false;
+	atomic_store_explicit(&ctl->window, 1, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst); /* the reader's fence does the rest */
+	may = atomic_load_explicit(&ctl->plain, memory_order_acquire);
+	if (may)
+		atomic_store_explicit(&w->word, rec, memory_order_release);
+	atomic_store_explicit(&ctl->window, 0, memory_order_release);
+	return may;
+}
+
 static int publish(const struct sl_ring *r, struct sl_ring_tx *tx, enum sl_rec_type type,
 		   uint32_t len, uint64_t next, int *ring)
 {
-	uint32_t bell;
+	uint32_t bell, rec = sl_word_record(type, len);
 	int rc;
 
 	atomic_store_explicit(&sl_ring_word(r, next)->word, SL_EMPTY, memory_order_relaxed);
-	rc = sl_word_publish(sl_ring_word(r, tx->pos), sl_word_record(type, len), &bell);
+	if (publish_plain(r, sl_ring_word(r, tx->pos), rec)) {
+		tx->pos = next;
+		return 0;
+	}
+	rc = sl_word_publish(sl_ring_word(r, tx->pos), rec, &bell);
 	if (rc < 0)
 		return rc;
 	if (sl_unlikely(rc))
@@ -115,10 +139,14 @@ static size_t tail(const struct sl_ring *r, const struct sl_ring_tx *tx)
 	return r->len - (size_t)(tx->pos & (r->len - 1));
 }
 
-/* Everything consumed and past the first pages: go on at the front, where the cache is warm. */
+/*
+ * Everything consumed and past the first pages: go on at the front, where the cache is warm. The reader's line is
+ * looked at now and then only: it stores there all the time.
+ */
 static int go_front(const struct sl_ring *r, struct sl_ring_tx *tx, int *ring)
 {
-	reload_credit(r, tx, atomic_load_explicit(&r->ctl->credit, memory_order_acquire));
+	tx->looked = tx->pos;
+	reload_credit(r, tx, atomic_load_explicit(&r->ctl->consumed, memory_order_acquire)); /* C2 */
 	if (tx->credit != tx->pos)
 		return 0;
 	return pad(r, tx, ring);
@@ -130,7 +158,8 @@ ssize_t sl_ring_reserve(const struct sl_ring *r, struct sl_ring_tx *tx, size_t w
 	size_t room, need = sl_min_size(pad8(want), SL_RING_CHUNK), t;
 	int rc;
 
-	if ((tx->pos & (r->len - 1)) >= sl_ring_front(r) && need + HDR <= sl_ring_front(r)) {
+	if ((tx->pos & (r->len - 1)) >= sl_ring_front(r) && need + HDR <= sl_ring_front(r) &&
+	    tx->pos - tx->looked >= SL_RING_LOOK) {
 		rc = go_front(r, tx, ring);
 		if (rc < 0)
 			return rc;
@@ -353,11 +382,11 @@ bool sl_ring_credit(const struct sl_ring *r, struct sl_ring_rx *rx, bool force)
 {
 	uint64_t due = rx->pos - rx->published, old;
 
-	atomic_store_explicit(&r->ctl->consumed, rx->pos, memory_order_relaxed);
+	atomic_store_explicit(&r->ctl->consumed, rx->pos, memory_order_release); /* C2 */
 	if (!force && due < r->step) {
 		old = atomic_load_explicit(&r->ctl->credit, memory_order_relaxed);
-		/* Empty: a waiting writer gets all there is, and one past the front may go back. */
-		if (!(old & SL_WANT) && (rx->pos & (r->len - 1)) < sl_ring_front(r))
+		/* Empty: a waiting writer gets all there is. */
+		if (!(old & SL_WANT))
 			return false;
 		if (sl_word_is_record(sl_word_look(sl_ring_word(r, rx->pos))))
 			return false;
@@ -393,15 +422,65 @@ bool sl_ring_shut(const struct sl_ring *r, const struct sl_ring_rx *rx)
 	return closed(r, rx->end);
 }
 
+void sl_ring_allow_plain(const struct sl_ring *r, struct sl_ring_rx *rx)
+{
+	rx->calm = 0;
+	/* Not while the word is armed that would be stored to. */
+	if (rx->pos <= rx->armed || !sl_fence_able ||
+	    !atomic_load_explicit(&r->ctl->able, memory_order_relaxed))
+		return;
+	rx->plain = SL_PLAIN_ALLOWED;
+	atomic_store_explicit(&r->ctl->plain, 1, memory_order_relaxed);
+}
+
+/* The window is a few instructions: it is open for long only where the writer does not run. */
+static bool window_shut(const struct sl_ring *r)
+{
+	int i;
+
+	for (i = 0; i < LOOKS; i++) {
+		if (!atomic_load_explicit(&r->ctl->window, memory_order_acquire))
+			return true;
+		if (i < LOOKS / 2)
+			__builtin_ia32_pause();
+		else
+			(void)sl_sys(SYS_sched_yield, 0, 0, 0);
+	}
+	return false;
+}
+
+bool sl_ring_stern(const struct sl_ring *r, struct sl_ring_rx *rx)
+{
+	if (rx->plain == SL_PLAIN_ALLOWED) {
+		atomic_store_explicit(&r->ctl->plain, 0, memory_order_seq_cst);
+		if (!sl_fence_all())
+			return false;
+		rx->plain = SL_PLAIN_ENDING;
+		if (rx->calm >= SL_RING_CALM << rx->fickle)
+			rx->fickle -= rx->fickle > 0;
+		else
+			rx->fickle += rx->fickle < SL_RING_FICKLE;
+	}
+	rx->calm = 0;
+	if (rx->plain && window_shut(r))
+		rx->plain = SL_PLAIN_NOT;
+	return !rx->plain;
+}
+
 int sl_ring_arm(const struct sl_ring *r, struct sl_ring_rx *rx, uint32_t bell, bool *ring)
 {
+	bool sure;
 	int rc;
 
 	*ring |= sl_ring_credit(r, rx, true);
+	sure = sl_ring_stern(r, rx);
 	for (;;) {
 		rc = sl_ring_scan(r, rx);
 		if (rc < 0)
 			return rc;
+		if (!sure)
+			return -EAGAIN;
+		rx->armed = rx->end;
 		if (sl_ring_ended(r, rx) || closed(r, rx->end))
 			return 0;
 		if (sl_word_arm(sl_ring_word(r, rx->end), bell) == 0)
@@ -413,6 +492,7 @@ int sl_ring_close(const struct sl_ring *r, struct sl_ring_rx *rx)
 {
 	int rc;
 
+	(void)sl_ring_stern(r, rx);
 	do {
 		rc = sl_ring_scan(r, rx);
 		if (rc < 0)

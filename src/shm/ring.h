@@ -21,14 +21,30 @@
  *     the space come after the reader's loads from it.
  *
  * Small footprint. A writer past the first quarter of the ring that finds everything consumed goes back to the
- * front by PAD, so a request/response exchange stays in the second-level cache. The reader helps: past the
- * same offset it publishes its credit whenever it finds the ring empty. Until the reader has seen the PAD the writer can
+ * front by PAD, so a request/response exchange stays in the second-level cache. It looks at `consumed` for that, now
+ * and then: the reader stores there at each receive, with the order of credit (C2). Until the reader has seen the PAD the writer can
  * use only what lies before it; that is why it does not go back sooner: a quarter of the ring (64 KiB by
  * default) can always be sent to a reader that does not look, as programs expect of a socket.
  *
  * Giving back. A reader that leaves with records unread closes the lane at the end all the same, but says before where it
  * has come to (G1): what lies from there on is still in the ring, as no credit was given for it, and the writer
  * sends it again by TCP. Model: model/back.pml.
+ *
+ * Plain stores. A read-modify-write waits until all earlier stores of its CPU are visible, each of them to a line that the
+ * other CPU has. So a writer of small messages does little else than wait. While the reader comes back again and
+ * again without sleeping it allows the writer to publish by a plain store (`plain`), and takes that back before it arms or
+ * closes:
+ *
+ *	writer					reader
+ *	  window = 1				  plain = 0
+ *	  plain? word = RECORD			  (b) fence, for the writer as well
+ *	  window = 0				  (c) window = 0: arm, close; else look again
+ *	  (a) it was not: as in word.h
+ *
+ * P: at (b) the writer is before its look at `plain`, and finds 0, or its `window` is visible. At (c) it is out, and what it
+ *    has stored is visible. So no plain store falls on ARMED or CLOSED. Model: model/plain.pml. A writer that is
+ *    stopped inside its window keeps the reader from arming: then that looks again by itself. The
+ *    fence costs the reader microseconds, so it allows again after the more messages the sooner it slept.
  *
  * SL_RING_RESERVE bytes are never given to data, so that START, END and FIN can always be published.
  *
@@ -55,6 +71,9 @@
 #define SL_OWED(bell)	((int)(bell) + 1) /* what @ring of the writer's functions says; 0: none */
 #define SL_RING_CHUNK	(16u << 10) /* a larger send is cut, so that both sides copy at once */
 #define SL_RING_STEP	(32u << 10) /* credit is given that often at least */
+#define SL_RING_LOOK	4096u /* bytes between two looks whether the front can be gone back to */
+#define SL_RING_CALM	1024u /* receives without arming, from then on plain stores are allowed */
+#define SL_RING_FICKLE	6     /* doubled that often at most */
 #define SL_RING_BOUND	(72u << 10) /* a writer's bound is no less: 64 KiB of data, as TCP takes on loopback */
 #define SL_RING_HOLD	(128u << 10) /* the reader's part of it, where the program has set none: Linux's own SO_RCVBUF */
 
@@ -78,6 +97,7 @@ struct sl_ring_tx {
 	uint64_t pad_end; /* behind the last PAD, */
 	uint32_t pad_len; /* which skipped so many bytes */
 	uint32_t bound;	  /* the program's SO_SNDBUF, as the kernel has it; 0: not set */
+	uint64_t looked;  /* position at the last look whether the reader has taken everything */
 };
 
 struct sl_ring_rx {
@@ -86,6 +106,16 @@ struct sl_ring_rx {
 	uint64_t published; /* position last given as credit */
 	uint32_t off;	    /* payload bytes of the record at @pos already taken */
 	uint32_t fin;	    /* a FIN stands before @end */
+	uint64_t armed;	    /* position of the word that was armed last */
+	uint32_t calm;	    /* receives since then */
+	uint32_t fickle;    /* SL_RING_CALM is doubled so often */
+	uint32_t plain;	    /* enum sl_ring_plain */
+};
+
+enum sl_ring_plain {
+	SL_PLAIN_NOT,
+	SL_PLAIN_ALLOWED,
+	SL_PLAIN_ENDING, /* taken back and fenced; the writer's window was open */
 };
 
 static inline struct sl_word_shm *sl_ring_word(const struct sl_ring *r, uint64_t pos)
@@ -198,10 +228,26 @@ bool sl_ring_credit(const struct sl_ring *r, struct sl_ring_rx *rx, bool force);
  *
  * Arming gives credit first (@ring set when the writer is to be rung). It asks for a bell for the next record;
  * records that are there already are the caller's to look for, after arming.
- * Return: 0 or -EPROTO.
+ * Return: 0; -EPROTO; -EAGAIN from arming: the writer is stopped while it publishes by a plain store, and will not ring.
+ * What was closed meanwhile may be open again: close it again before sleeping.
  */
 int sl_ring_arm(const struct sl_ring *r, struct sl_ring_rx *rx, uint32_t bell, bool *ring);
 int sl_ring_close(const struct sl_ring *r, struct sl_ring_rx *rx);
+
+/**
+ * sl_ring_calm() - something was received, and the reader has not slept: plain stores may be allowed
+ * sl_ring_stern() - take that back, if it was (P)
+ *
+ * Return: false: the writer is stopped in its window.
+ */
+void sl_ring_allow_plain(const struct sl_ring *r, struct sl_ring_rx *rx);
+bool sl_ring_stern(const struct sl_ring *r, struct sl_ring_rx *rx);
+
+static inline void sl_ring_calm(const struct sl_ring *r, struct sl_ring_rx *rx)
+{
+	if (sl_unlikely(++rx->calm >= SL_RING_CALM << rx->fickle) && !rx->plain)
+		sl_ring_allow_plain(r, rx);
+}
 
 /**
  * sl_ring_give_back() - close, and have the writer send again what we have not taken

@@ -21,7 +21,7 @@
 #include "common.h"
 
 #define SL_SEG_MAGIC	0x534c534du /* "SLSM" */
-#define SL_SEG_VERSION	4u
+#define SL_SEG_VERSION	5u
 #define SL_SEG_HDR_LEN	1152u
 #define SL_RING_LEN_MIN (16u << 10)
 #define SL_RING_LEN_MAX (64u << 20)
@@ -34,6 +34,7 @@
  */
 struct sl_ring_ctl_shm {
 	_Alignas(SL_BLOCK) _Atomic uint64_t credit; /* reader's position | SL_WANT */
+	_Atomic uint32_t plain; /* reader: the writer may publish by plain stores (ring.h, P) */
 	_Alignas(SL_BLOCK) _Atomic uint64_t consumed; /* reader: a hint, for bounded writers and after a crash */
 	_Atomic uint64_t back;	   /* reader: record to be sent again by TCP | SL_BACK, before CLOSED */
 	_Atomic uint32_t back_off; /* reader: and the first byte of its payload that is */
@@ -41,6 +42,8 @@ struct sl_ring_ctl_shm {
 	_Atomic uint32_t quiet;	   /* reader: END was read, and no bell is left in its kernel's queue */
 	_Atomic uint64_t kread;	   /* reader: kernel-lane position that it has read up to, before START */
 	_Alignas(SL_BLOCK) _Atomic uint64_t rung; /* writer: kernel-lane position behind its last bell */
+	_Atomic uint32_t window; /* writer: it may be publishing by a plain store just now */
+	_Atomic uint32_t able;	 /* writer: it knows how to, and takes part in the fence (fence.h) */
 };
 
 /* In this order; back to nobody where attaching was not possible after all. */

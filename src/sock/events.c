@@ -207,7 +207,7 @@ unsigned sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int s
 		return SL_ARM_GONE;
 	}
 	fd = sl_still_fd(s, fd);
-	(void)sl_rx_arm(&s->link, sl_bell_still(slot, s, bell), &ring);
+	uncertain = sl_rx_arm(&s->link, sl_bell_still(slot, s, bell), &ring) == -EAGAIN;
 	if (drain) {
 		(void)sl_rx_hush(&s->link, fd, sl_may_drain(s));
 		sl_sleeper_on(s);
@@ -216,7 +216,7 @@ unsigned sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int s
 	sl_rx_release(s, how);
 	if (ring)
 		sl_sock_ring(s, fd);
-	uncertain = s->side->tx.state == SL_TX_BACK; /* nobody wakes us to send the rest */
+	uncertain |= s->side->tx.state == SL_TX_BACK; /* nobody wakes us to send the rest */
 	if (!(want & OUT_BITS))
 		return uncertain ? SL_ARM_UNCERTAIN : 0;
 	how = sl_tx_take(s);
@@ -224,7 +224,7 @@ unsigned sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int s
 		return uncertain ? SL_ARM_UNCERTAIN : 0;
 	if (sl_sock_attached(s) && s->side->tx.state == SL_TX_MEM &&
 	    !sl_tx_roomy(&s->link))
-		uncertain = !sl_ring_want(&s->link.out, &s->side->tx.ring,
+		uncertain |= !sl_ring_want(&s->link.out, &s->side->tx.ring,
 					  sl_ring_worth(&s->link.out, &s->side->tx.ring)) &&
 			    (s->side->rx.state == SL_RX_TCP || (drain && sl_others_may_leave(s)));
 	sl_tx_release(s, how);

@@ -15,7 +15,7 @@
 #include "sys.h"
 #include "target.h"
 
-#define VERSION	   3
+#define VERSION	   4
 #define STDIO_MAX  2
 #define WAIT_NS	   2000000000ull /* for all peers together */
 #define RELAY_MS   100 /* for another process to close it, before a relay takes its place */

@@ -360,7 +360,9 @@ int sl_wait_in(struct sl_sock *s, int fd, bool part)
 	fd = sl_still_fd(s, fd);
 	number = sl_bell_still(slot, s, number);
 	rc = sl_rx_arm(&s->link, number, &ring);
-	busy = rc == 0 && quiet_kernel(s, fd, true, &kicked);
+	busy = rc == -EAGAIN;
+	rc = busy ? 0 : rc;
+	busy |= rc == 0 && quiet_kernel(s, fd, true, &kicked);
 	ready = rc < 0 || in_ready(s, fd);
 	if (!ready)
 		sl_sleeper_on(s);

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "clock.h"
+#include "fence.h"
 #include "ring.h"
 #include "seg.h"
 

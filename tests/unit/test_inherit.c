@@ -75,7 +75,7 @@ static void test_good(void **state)
 	(void)state;
 	leave(&l);
 	copy = dup(l.sock);
-	adopt("3;%d:%d:1:77:1:0:5=%d,%d", l.seg, l.side, l.sock, copy);
+	adopt("4;%d:%d:1:77:1:0:5=%d,%d", l.seg, l.side, l.sock, copy);
 	assert_false(is_open(l.seg) || is_open(l.side));
 	s = sl_sock_get(copy);
 	assert_non_null(s);
@@ -111,18 +111,18 @@ static void test_forged(void **state)
 	assert_int_equal(pipe(pipes), 0);
 	adopt("%s", "");
 	adopt("%s", "1");
-	adopt("%s", "3;1:2:0:1:0:0:1=0");
-	adopt("%s", "3;;;=;1:;1:2=3;x:y:z=1");
-	adopt("3;%d:%d:0:1:0:0:1=%d", file, pipes[0], l.sock);
-	adopt("3;%d:%d:0:1:0:0:1=%d", l.seg, file, l.sock);
-	adopt("3;%d:%d:2:1:0:0:1=%d", l.seg, l.side, l.sock);
-	adopt("3;-1:99999:0:1:0:0:1=-5,%d", l.sock);
+	adopt("%s", "4;1:2:0:1:0:0:1=0");
+	adopt("%s", "4;;;=;1:;1:2=3;x:y:z=1");
+	adopt("4;%d:%d:0:1:0:0:1=%d", file, pipes[0], l.sock);
+	adopt("4;%d:%d:0:1:0:0:1=%d", l.seg, file, l.sock);
+	adopt("4;%d:%d:2:1:0:0:1=%d", l.seg, l.side, l.sock);
+	adopt("4;-1:99999:0:1:0:0:1=-5,%d", l.sock);
 	assert_true(is_open(file) && is_open(pipes[0]) && is_open(l.sock));
 	assert_null(sl_sock_get(l.sock));
 	/* Another connection's segment; another connection's socket. */
-	adopt("3;%d:%d:0:1:0:0:1=%d", dup(m.seg), dup(l.side), m.sock);
+	adopt("4;%d:%d:0:1:0:0:1=%d", dup(m.seg), dup(l.side), m.sock);
 	assert_null(sl_sock_get(m.sock));
-	adopt("3;%d:%d:0:1:0:0:1=%d", dup(m.seg), dup(m.side), l.sock);
+	adopt("4;%d:%d:0:1:0:0:1=%d", dup(m.seg), dup(m.side), l.sock);
 	assert_null(sl_sock_get(l.sock));
 	assert_null(sl_sock_get(m.sock));
 	assert_int_equal(send(m.sock, "x", 1, 0), 1);

@@ -247,6 +247,34 @@ static void test_closed(void **state)
 	conn_close(&c);
 }
 
+/* A writer that was stopped while it published by a plain store, and goes on when the lane is closed: closed again. */
+static void test_closed_again(void **state)
+{
+	struct sl_ring_ctl_shm *ctl;
+	struct sl_link *in;
+	struct conn c;
+	bool ring = false;
+
+	(void)state;
+	warm_up(&c);
+	in = &c.e[1].link;
+	ctl = in->in.ctl;
+	c.e[1].side.rx.ring.plain = SL_PLAIN_ENDING;
+	atomic_store(&ctl->window, 1);
+	assert_int_equal(sl_rx_close(in, &ring), 0);
+	assert_true(sl_ring_shut(&in->in, &c.e[1].side.rx.ring));
+	assert_int_equal(sl_rx_arm(in, 0, &ring), -EAGAIN);
+	atomic_store(&sl_ring_word(&in->in, c.e[1].side.rx.ring.end)->word, SL_EMPTY);
+	assert_int_equal(lane_send(&c.e[0], 50), 50);
+	atomic_store(&ctl->window, 0);
+	assert_int_equal(sl_rx_arm(in, 0, &ring), 0);
+	assert_true(sl_ring_shut(&in->in, &c.e[1].side.rx.ring));
+	assert_int_equal(lane_send(&c.e[0], 70), 70);
+	assert_int_equal(c.e[0].stat.tx.bytes_tcp, 70);
+	lane_recv_all(&c.e[1], 120);
+	conn_close(&c);
+}
+
 /* What the next owner of the socket reads: TCP, and nothing else. */
 static void stranger_reads(struct end *e, size_t len)
 {
@@ -704,6 +732,7 @@ int main(void)
 		cmocka_unit_test(test_across),
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_closed),
+		cmocka_unit_test(test_closed_again),
 		cmocka_unit_test(test_give_back),
 		cmocka_unit_test(test_give_back_much),
 		cmocka_unit_test(test_give_back_late),

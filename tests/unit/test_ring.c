@@ -175,8 +175,8 @@ static void test_footprint(void **state)
 		size_t most; /* bytes touched */
 	} cases[] = {
 		{1, 1, 100, 8192},	 {64, 64, 40, 8192},	    {100, 900, 3, 8192},
-		{1, 1, 20000, 147456},	 {64, 64, 5000, 147456},    {100, 900, 2000, 147456},
-		{4000, 64, 500, 147456}, {4000, 4000, 500, 151552},
+		{1, 1, 20000, 155648},	 {64, 64, 5000, 155648},    {100, 900, 2000, 155648},
+		{4000, 64, 500, 155648}, {4000, 4000, 500, 159744},
 	};
 	struct lone_ring l[2];
 	uint64_t pos[2];
@@ -452,6 +452,84 @@ static void test_arm(void **state)
 	lone_close(&l);
 }
 
+/* As after so many receives without arming that the next one allows plain stores. */
+static void calm(struct lone_ring *l)
+{
+	l->rx.calm = (SL_RING_CALM << l->rx.fickle) - 1;
+	sl_ring_calm(&l->r, &l->rx);
+}
+
+static bool plain(const struct lone_ring *l)
+{
+	return atomic_load(&l->r.ctl->plain);
+}
+
+static void test_plain(void **state)
+{
+	struct sl_word_shm *word;
+	struct lone_ring l;
+	bool rung = false;
+	int ring = 0, i;
+
+	(void)state;
+	sl_fence_init();
+	if (!sl_fence_able)
+		skip();
+	lone_open(&l, SL_RING_LEN_MIN);
+	/* Not while the first word is armed, nor for a writer that cannot. */
+	atomic_store(&l.r.ctl->able, 1);
+	calm(&l);
+	assert_false(plain(&l));
+	assert_int_equal(put(&l, 0, 10, &ring), 10);
+	assert_int_equal(ring, SL_OWED(0));
+	assert_int_equal(get(&l, 0, SIZE_MAX), 10);
+	atomic_store(&l.r.ctl->able, 0);
+	calm(&l);
+	assert_false(plain(&l));
+	atomic_store(&l.r.ctl->able, 1);
+	/* The messages have to come without a sleep between them. */
+	for (i = 1; i < (int)SL_RING_CALM; i++)
+		sl_ring_calm(&l.r, &l.rx);
+	assert_int_equal(sl_ring_arm(&l.r, &l.rx, 5, &rung), 0);
+	sl_ring_calm(&l.r, &l.rx);
+	assert_false(plain(&l));
+	/* Armed, awake for another reason: not yet. */
+	calm(&l);
+	assert_false(plain(&l));
+	ring = 0;
+	assert_int_equal(put(&l, 10, 10, &ring), 10);
+	assert_int_equal(ring, SL_OWED(5));
+	assert_int_equal(get(&l, 10, SIZE_MAX), 10);
+	calm(&l);
+	assert_true(plain(&l));
+	ring = 0;
+	assert_int_equal(put(&l, 20, 10, &ring), 10);
+	assert_int_equal(ring, 0);
+	assert_int_equal(atomic_load(&l.r.ctl->window), 0);
+	assert_int_equal(get(&l, 20, SIZE_MAX), 10);
+	/* A writer that is stopped in its window: nothing is armed. */
+	word = sl_ring_word(&l.r, l.tx.pos);
+	atomic_store(&l.r.ctl->window, 1);
+	assert_int_equal(sl_ring_arm(&l.r, &l.rx, 5, &rung), -EAGAIN);
+	assert_false(plain(&l));
+	assert_int_equal(sl_word_look(word), SL_EMPTY);
+	assert_int_equal(sl_ring_arm(&l.r, &l.rx, 5, &rung), -EAGAIN);
+	atomic_store(&l.r.ctl->window, 0);
+	assert_int_equal(sl_ring_arm(&l.r, &l.rx, 5, &rung), 0);
+	assert_int_equal(sl_word_look(word), SL_ARMED | 5u << 2);
+	assert_int_equal(put(&l, 30, 10, &ring), 10);
+	assert_int_equal(ring, SL_OWED(5));
+	/* It slept soon after it had allowed that: it allows it later, and closing takes it back as well. */
+	assert_int_equal(l.rx.fickle, 1);
+	assert_int_equal(get(&l, 30, SIZE_MAX), 10);
+	calm(&l);
+	assert_true(plain(&l));
+	assert_int_equal(sl_ring_close(&l.r, &l.rx), 0);
+	assert_false(plain(&l));
+	assert_int_equal(put(&l, 40, 10, &ring), -EPIPE);
+	lone_close(&l);
+}
+
 /* Closed: nothing is published, the writer notices and says so; the reader drains first. */
 static void test_close(void **state)
 {
@@ -539,6 +617,7 @@ int main(void)
 		cmocka_unit_test(test_reserve),
 		cmocka_unit_test(test_reserve_used_up),
 		cmocka_unit_test(test_arm),
+		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_close),
 		cmocka_unit_test(test_credit_believed),
 		cmocka_unit_test(test_capacity),
