@@ -60,7 +60,8 @@
 	X(SECCOMP, "the program limits its own system calls (seccomp)")                            \
 	X(RECEIVED, "came by SCM_RIGHTS; who else holds it is not known")                          \
 	X(OPT_INQ, "TCP_INQ")                                                                      \
-	X(ONE_WAY, "attached; what is on TCP changes lane with its next bytes")
+	X(ONE_WAY, "attached; what is on TCP changes lane with its next bytes")                     \
+	X(STALLED, "the peer reads nothing; what is sent waits in the kernel")
 
 enum sl_reason {
 #define X(name, text) SL_WHY_##name,

@@ -81,7 +81,7 @@ static uint32_t out_events(struct sl_sock *s, int fd)
 	else if (sl_sock_attached(s) && sd->tx.state == SL_TX_MEM && !sd->kfin) {
 		if (sl_unlikely(sl_ring_closed(&s->link.out, &sd->tx.ring)))
 			ev = OUT_BITS | CLOSED;
-		else if (sl_tx_roomy(&s->link))
+		else if (sl_tx_roomy(&s->link) || (sl_may_stall(s) && sl_stalled(s)))
 			ev = OUT_BITS;
 	} else if (sl_sys_poll_now(sl_still_fd(s, fd), POLLOUT) & POLLOUT) {
 		ev = OUT_BITS;
@@ -226,7 +226,8 @@ unsigned sl_sock_arm(struct sl_sock *s, int fd, uint32_t want, bool drain, int s
 	    !sl_tx_roomy(&s->link))
 		uncertain |= !sl_ring_want(&s->link.out, &s->side->tx.ring,
 					  sl_ring_worth(&s->link.out, &s->side->tx.ring)) &&
-			    (s->side->rx.state == SL_RX_TCP || (drain && sl_others_may_leave(s)));
+			    (s->side->rx.state == SL_RX_TCP || sl_may_stall(s) ||
+			     (drain && sl_others_may_leave(s)));
 	sl_tx_release(s, how);
 	return uncertain ? SL_ARM_UNCERTAIN : 0;
 }

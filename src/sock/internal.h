@@ -279,6 +279,19 @@ int sl_sock_relay(struct sl_sock *s);
 int sl_wait_in(struct sl_sock *s, int fd, bool part);
 int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until, bool part);
 
+/*
+ * stall.c: a peer that reads nothing for a while.
+ *
+ * sl_stalled() - for so long that a send is to go by TCP; sl_may_stall() - that may come. Both with the tx lock held, attached
+ * sl_told_full() - the program is told that there is no room
+ * sl_leave_stalled() - leave if it is so; Return: true: left, there is another look to be had
+ */
+#define SL_STALL_MS 100
+bool sl_stalled(struct sl_sock *s);
+bool sl_may_stall(const struct sl_sock *s);
+void sl_told_full(struct sl_sock *s);
+bool sl_leave_stalled(struct sl_sock *s, int fd);
+
 /* events.c: the kernel reported an error of the connection; no locks held */
 void sl_sock_error(struct sl_sock *s, int err);
 

@@ -424,15 +424,21 @@ static ssize_t send_on_lanes(struct sl_sock *s, int fd, struct sl_src *src, size
 			return 0; /* the source is at its end */
 		if (n != -EAGAIN || sl_unlikely(src->dry))
 			return n;
+		if (sl_leave_stalled(s, fd))
+			continue;
 		if (nonblocking(s, flags)) {
 			s->full_seq++;
 			if (atomic_load_explicit(&s->items, memory_order_relaxed))
 				sl_sock_hooks.full(s);
 			if (*sent == 0 && sl_look_kernel(s, fd))
 				continue;
+			if (*sent == 0)
+				sl_told_full(s);
 			return n;
 		}
 		n = sl_wait_out(s, fd, len - *sent, &until, *sent > 0);
+		if (n == -EAGAIN && *sent == 0)
+			sl_told_full(s);
 		if (n < 0)
 			return n;
 		fd = sl_still_fd(s, fd);

@@ -104,6 +104,10 @@ struct sl_sock {
 	int side_fd;   /* its file, for a program that may be executed; a kept descriptor (hidden.h), or -1 */
 	uint32_t full_seq;    /* times the program was told that there is no room */
 	bool native_full;     /* by the kernel, in its last native send */
+	struct {
+		uint64_t taken, since_ns; /* where the reader was when there was no room, and since when */
+		bool told;		  /* the program was told so */
+	} stall;
 	bool was_attached;    /* now or before */
 	uint64_t kernel_look; /* sl_coarse_ns(): when the kernel was last asked about FIN */
 	uint64_t peer_look;   /* sl_coarse_ns(): when a sender last looked whether the peer takes anything */

@@ -233,7 +233,7 @@ static int sleep_on(struct asleep *z, int fd)
 static int sleep_by_bell(struct asleep *z, int fd, int slot, uint64_t timeout_us)
 {
 	struct pollfd p[2] = {{.fd = fd, .events = POLLIN | POLLRDHUP},
-			      {.fd = sl_bell_fd(slot), .events = POLLIN}};
+			      {.fd = slot < 0 ? -1 : sl_bell_fd(slot), .events = POLLIN}};
 	struct timespec ts = {(time_t)(timeout_us / 1000000), (long)(timeout_us % 1000000) * 1000};
 	volatile int rc = 0, n = 0;
 	int saved = errno;
@@ -478,7 +478,7 @@ static int wait_kernel_out(struct asleep *z, int fd, uint64_t *until)
 }
 
 /* C1 comes last, after the drain: a bell that answers our WANT must not be drained by us. */
-static bool want_room(struct sl_sock *s, size_t need)
+static bool want_room(struct sl_sock *s, size_t need, bool *stalls)
 {
 	int how = sl_tx_take(s);
 	struct sl_tx_side *tx;
@@ -494,12 +494,14 @@ static bool want_room(struct sl_sock *s, size_t need)
 	if (!ready) {
 		tx->waiters++;
 		s->waiters++;
+		*stalls = sl_may_stall(s);
 	}
 	sl_tx_release(s, how);
 	return !ready;
 }
 
-static int sleep_out(struct asleep *z, int fd, bool busy, uint64_t *until)
+/* @stalls: a peer that reads nothing is to be noticed (stall.c). */
+static int sleep_out(struct asleep *z, int fd, bool busy, bool stalls, uint64_t *until)
 {
 	int timeout = send_time_left(fd, until), rc, ms = timeout, slot;
 	struct sl_sock *s = z->s;
@@ -519,17 +521,19 @@ static int sleep_out(struct asleep *z, int fd, bool busy, uint64_t *until)
 		ms = SL_UNCERTAIN_MS;
 	/* A thread that shuts our direction down rings all of this process's bells. */
 	slot = __libc_single_threaded ? -1 : sl_bell_mine();
+	if (stalls && (ms < 0 || ms > SL_STALL_MS))
+		ms = SL_STALL_MS;
 	if (busy || timeout >= 0)
 		rc = sleep_edge(z, fd, ms, out_ready, slot);
 	else
-		rc = slot >= 0 ? sleep_by_bell(z, fd, slot, 0) : sleep_on(z, fd);
+		rc = slot >= 0 || stalls ? sleep_by_bell(z, fd, slot, stalls ? SL_STALL_MS * 1000 : 0) : sleep_on(z, fd);
 	return rc == -EAGAIN && (timeout < 0 || ms != timeout) ? 0 : rc;
 }
 
 int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until, bool part)
 {
 	struct asleep z = {.s = s, .ep = -1, .part = part};
-	bool kicked = false, busy, ready;
+	bool kicked = false, stalls = false, busy, ready;
 	struct sl_spinning sp;
 	int how, rc;
 
@@ -558,12 +562,12 @@ int sl_wait_out(struct sl_sock *s, int fd, size_t need, uint64_t *until, bool pa
 		kick(s);
 	if (ready)
 		return 0;
-	if (!want_room(s, need)) {
+	if (!want_room(s, need, &stalls)) {
 		asleep_over(&z);
 		return 0;
 	}
 	z.waiter = true;
-	rc = sleep_out(&z, fd, busy, until);
+	rc = sleep_out(&z, fd, busy, stalls, until);
 	sl_spin_done(&sp, true);
 	return rc;
 }
