@@ -649,6 +649,13 @@ int sl_rx_give_back(struct sl_link *l)
 	case SL_RX_DONE:
 		return 0;
 	case SL_RX_CLOSING: /* with all that was in it */
+		/* A writer that was stopped in its window may have stored over CLOSED, or will. */
+		if (rx->ring.plain) {
+			rc = sl_ring_close(&l->in, &rx->ring);
+			sl_rx_set_hint(l);
+			if (rc < 0 || rx->ring.plain)
+				return rc < 0 ? rc : -EBUSY;
+		}
 		return rx->ring.pos == rx->ring.end ? 0 : -EBUSY;
 	case SL_RX_TCP:
 		return rx->started ? -EBUSY : give_back_early(l);

@@ -275,6 +275,30 @@ static void test_closed_again(void **state)
 	conn_close(&c);
 }
 
+/* Closed while the writer was stopped in its window: what it stores there yet would be lost to the next owner. */
+static void test_give_back_window(void **state)
+{
+	struct sl_link *in;
+	struct conn c;
+	bool ring = false;
+
+	(void)state;
+	warm_up(&c);
+	in = &c.e[1].link;
+	c.e[1].side.rx.ring.plain = SL_PLAIN_ENDING;
+	atomic_store(&in->in.ctl->window, 1);
+	assert_int_equal(sl_rx_close(in, &ring), 0);
+	assert_int_equal(sl_rx_give_back(in), -EBUSY);
+	atomic_store(&sl_ring_word(&in->in, c.e[1].side.rx.ring.end)->word, SL_EMPTY);
+	assert_int_equal(lane_send(&c.e[0], 50), 50);
+	atomic_store(&in->in.ctl->window, 0);
+	assert_int_equal(sl_rx_give_back(in), -EBUSY);
+	lane_recv_all(&c.e[1], 50);
+	assert_int_equal(sl_rx_give_back(in), 0);
+	assert_true(sl_ring_shut(&in->in, &c.e[1].side.rx.ring));
+	conn_close(&c);
+}
+
 /* What the next owner of the socket reads: TCP, and nothing else. */
 static void stranger_reads(struct end *e, size_t len)
 {
@@ -733,6 +757,7 @@ int main(void)
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_closed),
 		cmocka_unit_test(test_closed_again),
+		cmocka_unit_test(test_give_back_window),
 		cmocka_unit_test(test_give_back),
 		cmocka_unit_test(test_give_back_much),
 		cmocka_unit_test(test_give_back_late),
