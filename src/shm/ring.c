@@ -8,7 +8,8 @@
 #include "sys.h"
 
 #define HDR   sizeof(struct sl_word_shm)
-#define LOOKS 128 /* at a window, until it counts as a stopped writer's */
+#define SPINS 64 /* looks at a window, */
+#define LOOKS 68 /* and some that let others run, until it counts as a stopped writer's */
 
 static inline size_t pad8(size_t n)
 {
@@ -434,14 +435,14 @@ void sl_ring_allow_plain(const struct sl_ring *r, struct sl_ring_rx *rx)
 }
 
 /* The window is a few instructions: it is open for long only where the writer does not run. */
-static bool window_shut(const struct sl_ring *r)
+static bool window_shut(const struct sl_ring *r, int looks)
 {
 	int i;
 
-	for (i = 0; i < LOOKS; i++) {
+	for (i = 0; i < looks; i++) {
 		if (!atomic_load_explicit(&r->ctl->window, memory_order_acquire))
 			return true;
-		if (i < LOOKS / 2)
+		if (i < SPINS)
 			__builtin_ia32_pause();
 		else
 			(void)sl_sys(SYS_sched_yield, 0, 0, 0);
@@ -451,7 +452,10 @@ static bool window_shut(const struct sl_ring *r)
 
 bool sl_ring_stern(const struct sl_ring *r, struct sl_ring_rx *rx)
 {
+	int looks = 1; /* it was waited for: a peer may leave it open for ever, and we hold a lock */
+
 	if (rx->plain == SL_PLAIN_ALLOWED) {
+		looks = LOOKS;
 		atomic_store_explicit(&r->ctl->plain, 0, memory_order_seq_cst);
 		if (!sl_fence_all())
 			return false;
@@ -462,7 +466,7 @@ bool sl_ring_stern(const struct sl_ring *r, struct sl_ring_rx *rx)
 			rx->fickle += rx->fickle < SL_RING_FICKLE;
 	}
 	rx->calm = 0;
-	if (rx->plain && window_shut(r))
+	if (rx->plain && window_shut(r, looks))
 		rx->plain = SL_PLAIN_NOT;
 	return !rx->plain;
 }
