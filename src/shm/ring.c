@@ -112,6 +112,9 @@ static int publish(const struct sl_ring *r, struct sl_ring_tx *tx, enum sl_rec_t
 		tx->pos = next;
 		return 0;
 	}
+	/* Left open by a process that was killed in it: we are the only writer now, and what it stored is visible. */
+	if (sl_unlikely(atomic_load_explicit(&r->ctl->window, memory_order_relaxed)))
+		atomic_store_explicit(&r->ctl->window, 0, memory_order_release);
 	rc = sl_word_publish(sl_ring_word(r, tx->pos), rec, &bell);
 	if (rc < 0)
 		return rc;

@@ -530,6 +530,20 @@ static void test_plain(void **state)
 	lone_close(&l);
 }
 
+/* A process that shared the writing end was killed in its window: the next one that writes shuts it. */
+static void test_window_left(void **state)
+{
+	struct lone_ring l;
+	int ring = 0;
+
+	(void)state;
+	lone_open(&l, SL_RING_LEN_MIN);
+	atomic_store(&l.r.ctl->window, 1);
+	assert_int_equal(put(&l, 0, 10, &ring), 10);
+	assert_int_equal(atomic_load(&l.r.ctl->window), 0);
+	lone_close(&l);
+}
+
 /* Closed: nothing is published, the writer notices and says so; the reader drains first. */
 static void test_close(void **state)
 {
@@ -618,6 +632,7 @@ int main(void)
 		cmocka_unit_test(test_reserve_used_up),
 		cmocka_unit_test(test_arm),
 		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_window_left),
 		cmocka_unit_test(test_close),
 		cmocka_unit_test(test_credit_believed),
 		cmocka_unit_test(test_capacity),
