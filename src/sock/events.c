@@ -81,7 +81,7 @@ static uint32_t out_events(struct sl_sock *s, int fd)
 	else if (sl_sock_attached(s) && sd->tx.state == SL_TX_MEM && !sd->kfin) {
 		if (sl_unlikely(sl_ring_closed(&s->link.out, &sd->tx.ring)))
 			ev = OUT_BITS | CLOSED;
-		else if (sl_tx_roomy(&s->link) || (sl_may_stall(s) && sl_stalled(s)))
+		else if (sl_tx_roomy(&s->link) || sl_stalled(s))
 			ev = OUT_BITS;
 	} else if (sl_sys_poll_now(sl_still_fd(s, fd), POLLOUT) & POLLOUT) {
 		ev = OUT_BITS;
