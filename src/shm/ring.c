@@ -389,8 +389,12 @@ bool sl_ring_credit(const struct sl_ring *r, struct sl_ring_rx *rx, bool force)
 	atomic_store_explicit(&r->ctl->consumed, rx->pos, memory_order_release); /* C2 */
 	if (!force && due < r->step) {
 		old = atomic_load_explicit(&r->ctl->credit, memory_order_relaxed);
-		/* Empty: a waiting writer gets all there is. */
-		if (!(old & SL_WANT))
+		/*
+		 * Empty: a waiting writer gets all there is. Past the front it gets all at once, also one that is just about to
+		 * wait; but not in a stream, where the writer looks at this line for each record.
+		 */
+		if (!(old & SL_WANT) &&
+		    (rx->plain || (rx->pos & (r->len - 1)) < sl_ring_front(r)))
 			return false;
 		if (sl_word_is_record(sl_word_look(sl_ring_word(r, rx->pos))))
 			return false;
