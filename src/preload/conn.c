@@ -94,7 +94,6 @@ void sl_conn_sandbox(void)
 
 	if (sl_live && !sl_foreign() && sl_refuse_all != SL_WHY_SECCOMP) {
 		sl_conn_refuse_all(SL_WHY_SECCOMP);
-		sl_ready_alone();
 		sl_sock_alone();
 	}
 	errno = err;

@@ -23,60 +23,15 @@ static SL_SHORT int raw_ctl(struct sl_ep *ep, int op, int fd, struct epoll_event
 	return (int)sl_sys6(SYS_epoll_ctl, ep->epfd, op, fd, (long)ev, 0, 0);
 }
 
-static int aside_ctl(struct sl_ep *ep, int op, int fd, struct epoll_event *ev)
-{
-	return (int)sl_sys6(SYS_epoll_ctl, ep->aside, op, fd, (long)ev, 0, 0);
-}
-
-/* Where what is ours is registered: apart from what is the program's, if somebody polls the instance (nest.c). */
-static int our_place(struct sl_ep *ep, int op, int fd, struct epoll_event *ev)
-{
-	return ep->aside > 0 ? aside_ctl(ep, op, fd, ev) : raw_ctl(ep, op, fd, ev);
-}
-
-static int native_ctl(struct sl_item *it, int op, uint32_t events);
-
-/* Into @aside, if it is not there. */
-static int put_aside(struct sl_item *it, int op, struct epoll_event *ev)
-{
-	int rc = aside_ctl(it->ep, op, it->fd, ev);
-
-	if (rc == -ENOENT) {
-		rc = raw_ctl(it->ep, EPOLL_CTL_DEL, it->fd, NULL);
-		if (rc < 0)
-			return rc;
-		rc = aside_ctl(it->ep, EPOLL_CTL_ADD, it->fd, ev);
-		if (rc < 0 && it->inner)
-			(void)raw_ctl(it->ep, EPOLL_CTL_ADD, it->fd, ev);
-		else if (rc < 0)
-			(void)native_ctl(it, EPOLL_CTL_ADD, it->want.events);
-	}
-	if (rc == 0)
-		it->aside = true;
-	return rc;
-}
-
 static int our_ctl(struct sl_item *it, int op)
 {
-	struct epoll_event ev = {.events = it->inner ? EPOLLIN | EPOLLET : OURS,
-				 .data.u64 = sl_item_tag(it)};
+	struct epoll_event ev = {.events = OURS, .data.u64 = sl_item_tag(it)};
 
 	if (!it->listed)
 		return -ENOENT; /* the number may be another file's by now */
 	it->ep->ours = true;
 	atomic_store(&it->modified, op == EPOLL_CTL_MOD);
-	if (sl_unlikely(it->ep->aside > 0))
-		return put_aside(it, op, &ev);
 	return raw_ctl(it->ep, op, it->fd, &ev);
-}
-
-/* The kernel's registration, wherever it is. */
-static int kernel_del(struct sl_item *it)
-{
-	if (sl_likely(!it->aside))
-		return raw_ctl(it->ep, EPOLL_CTL_DEL, it->fd, NULL);
-	it->aside = false;
-	return aside_ctl(it->ep, EPOLL_CTL_DEL, it->fd, NULL);
 }
 
 /*
@@ -86,19 +41,11 @@ static int kernel_del(struct sl_item *it)
 static int native_ctl(struct sl_item *it, int op, uint32_t events)
 {
 	struct epoll_event ev = {.events = events, .data = it->want.data};
-	int rc;
 
 	if (((it->want.events & EPOLLONESHOT) || ((it->want.events & EPOLLET) && it->known)) &&
 	    !it->ep->forked) {
 		it->ep->ours = true;
 		ev.data.u64 = sl_item_tag(it);
-	}
-	if (sl_unlikely(it->aside)) {
-		(void)kernel_del(it);
-		rc = raw_ctl(it->ep, EPOLL_CTL_ADD, it->fd, &ev);
-		if (rc != -EEXIST)
-			return rc;
-		op = EPOLL_CTL_MOD; /* a process that shares the instance has done so */
 	}
 	return raw_ctl(it->ep, op, it->fd, &ev);
 }
@@ -108,19 +55,18 @@ static void watch_broker(struct sl_ep *ep, int fd)
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = SL_TAG_BROKER};
 
 	/* Its news would make the instance readable for whoever polls it. */
-	if (fd < 0 || (ep->nested && ep->aside <= 0) || (ep->broker_fd == fd && ep->broker_gen == sl_offer_generation()))
+	if (fd < 0 || ep->nested || (ep->broker_fd == fd && ep->broker_gen == sl_offer_generation()))
 		return;
 	ep->ours = true;
 	ep->broker_fd = fd;
 	ep->broker_gen = sl_offer_generation();
-	(void)our_place(ep, EPOLL_CTL_ADD, fd, &ev);
+	(void)raw_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
 }
 
 void sl_ep_unwatch(struct sl_ep *ep)
 {
 	if (ep->broker_fd >= 0 && ep->broker_gen)
-		(void)our_place(ep, EPOLL_CTL_DEL, ep->broker_fd, NULL);
-	ep->broker_gen = 0;
+		(void)raw_ctl(ep, EPOLL_CTL_DEL, ep->broker_fd, NULL);
 	sl_ep_unbell(ep);
 }
 
@@ -129,12 +75,12 @@ int sl_ep_bell(struct sl_ep *ep)
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = SL_TAG_BELL};
 
 	/* Not where another process may take the event, or somebody polls the instance. */
-	if (ep->forked || ep->inherited || (ep->nested && ep->aside <= 0))
+	if (ep->forked || ep->inherited || ep->nested)
 		return -1;
 	if (sl_unlikely(!ep->bell1)) {
 		ep->ours = true;
 		ep->bell1 = sl_bell_take() + 1;
-		if (ep->bell1 && our_place(ep, EPOLL_CTL_ADD, sl_bell_fd(ep->bell1 - 1), &ev) < 0) {
+		if (ep->bell1 && raw_ctl(ep, EPOLL_CTL_ADD, sl_bell_fd(ep->bell1 - 1), &ev) < 0) {
 			sl_bell_give(ep->bell1 - 1);
 			ep->bell1 = 0;
 		}
@@ -151,77 +97,8 @@ void sl_ep_unbell(struct sl_ep *ep)
 	ep->bell1 = -1;
 	if (slot < 0)
 		return;
-	(void)our_place(ep, EPOLL_CTL_DEL, sl_bell_fd(slot), NULL);
+	(void)raw_ctl(ep, EPOLL_CTL_DEL, sl_bell_fd(slot), NULL);
 	sl_bell_give(slot);
-}
-
-/* Another thread may be promoting or demoting it. */
-static void move_item(struct sl_item *it)
-{
-	struct sl_sock *s;
-	int how;
-
-	if (it->inner) {
-		(void)our_ctl(it, EPOLL_CTL_MOD);
-		return;
-	}
-	s = sl_sock_get(it->fd);
-	if (!s)
-		return;
-	how = sl_lock(&s->rx_lock);
-	if (it->used && atomic_load(&it->promoted))
-		(void)our_ctl(it, EPOLL_CTL_MOD);
-	if (!how)
-		sl_unlock(&s->rx_lock);
-	sl_sock_put(s);
-}
-
-void sl_ep_forget_inner(struct sl_item *it)
-{
-	struct epoll_event ev = it->want;
-
-	if (sl_lock(&it->ep->lock))
-		return;
-	sl_item_cool(it);
-	sl_item_unlink_inner(it);
-	sl_unlock(&it->ep->lock);
-	if (it->disabled)
-		ev.events = EPOLLONESHOT;
-	if (raw_ctl(it->ep, EPOLL_CTL_MOD, it->fd, &ev) == -ENOENT)
-		(void)raw_ctl(it->ep, EPOLL_CTL_ADD, it->fd, &ev);
-}
-
-/* Out of an instance that will be closed: what is registered there is nowhere then. */
-static void move_back(struct sl_item *it)
-{
-	struct epoll_event none = {.events = 0};
-
-	it->aside = false;
-	if (it->inner) {
-		sl_ep_forget_inner(it);
-		return;
-	}
-	(void)raw_ctl(it->ep, EPOLL_CTL_ADD, it->fd, &none);
-	move_item(it);
-}
-
-void sl_ep_move_ours(struct sl_ep *ep, int was)
-{
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = SL_TAG_BELL};
-	int fd = ep->broker_gen ? ep->broker_fd : -1;
-
-	if (ep->bell1 > 0) {
-		if (!was)
-			(void)raw_ctl(ep, EPOLL_CTL_DEL, sl_bell_fd(ep->bell1 - 1), NULL);
-		(void)our_place(ep, EPOLL_CTL_ADD, sl_bell_fd(ep->bell1 - 1), &ev);
-	}
-	if (fd >= 0) {
-		if (!was)
-			(void)raw_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
-		ep->broker_gen = 0;
-		watch_broker(ep, fd);
-	}
-	sl_items_each_ep(ep, was ? move_back : move_item);
 }
 
 void sl_ready_epoll_created(int epfd)
@@ -252,16 +129,9 @@ static int report_anew(struct sl_item *it, const struct epoll_event *ev)
 	it->pending = true;
 	it->disabled = false;
 	it->dormant = false;
-	it->ep->news++;
 	sl_item_heat(it);
-	/* Who polls it believes in the kernel's edge, until then. */
-	asleep = it->ep->nested || atomic_load(&it->ep->sleepers);
+	asleep = atomic_load(&it->ep->sleepers);
 	sl_unlock(&it->ep->lock);
-	if (sl_unlikely(it->inner)) {
-		if (asleep)
-			sl_ep_kick(it->ep, it);
-		return 0;
-	}
 	return asleep ? our_ctl(it, EPOLL_CTL_MOD) : 0;
 }
 
@@ -269,7 +139,7 @@ static int report_anew(struct sl_item *it, const struct epoll_event *ev)
 static enum sl_reason refusal(const struct sl_ep *ep, const struct epoll_event *ev)
 {
 	return ep->inherited			? SL_WHY_EPOLL_SHARED :
-	       ep->nested && ep->aside <= 0	? SL_WHY_EPOLL_NESTED :
+	       ep->nested			? SL_WHY_EPOLL_NESTED :
 	       (ev->events & EPOLLEXCLUSIVE) ? SL_WHY_EPOLL_EXCLUSIVE :
 						  SL_WHY_NONE;
 }
@@ -308,7 +178,7 @@ static void set_native(struct sl_item *it)
 {
 	atomic_store(&it->modified, true);
 	if (it->dormant)
-		(void)kernel_del(it);
+		(void)raw_ctl(it->ep, EPOLL_CTL_DEL, it->fd, NULL);
 	else
 		(void)native_ctl(it, EPOLL_CTL_MOD,
 				 it->disabled ? EPOLLONESHOT : it->want.events);
@@ -385,47 +255,9 @@ static int add_again(struct sl_ep *ep, struct sl_item *it, struct epoll_event *e
 		return change_promoted(it, it->fd, ev);
 	/* Else its socket was demoted while it was dormant, and the kernel knows of it no more. */
 	if (promoted)
-		(void)kernel_del(it);
+		(void)raw_ctl(ep, EPOLL_CTL_DEL, it->fd, ev);
 	sl_item_drop(it);
 	return 1;
-}
-
-/* An instance into this one. Its registration is ours, as that of a promoted socket: sl_ep_readable() has the answer. */
-static int add_inner(struct sl_ep *ep, struct sl_ep *inner, int fd, struct epoll_event *ev)
-{
-	struct sl_item *it = sl_item_new(ep, fd, ev);
-	int rc;
-
-	if (!it)
-		return -ENOMEM;
-	if (sl_lock(&ep->lock)) {
-		sl_item_drop(it);
-		return -EINTR;
-	}
-	it->inner = inner;
-	it->next_inner = ep->inners;
-	ep->inners = it;
-	atomic_store(&it->promoted, true);
-	atomic_fetch_add(&ep->promoted, 1);
-	sl_unlock(&ep->lock);
-	rc = our_ctl(it, EPOLL_CTL_ADD);
-	if (rc == 0) {
-		sl_ep_nest(inner);
-		rc = report_anew(it, ev);
-	}
-	if (rc < 0)
-		sl_item_drop(it);
-	return rc;
-}
-
-static bool leads_to(const struct sl_ep *ep, const struct sl_ep *to)
-{
-	const struct sl_item *it;
-
-	for (it = ep->inners; it; it = it->next_inner)
-		if (it->inner == to || leads_to(it->inner, to))
-			return true;
-	return false;
 }
 
 static int ctl_add(struct sl_ep *ep, int fd, struct epoll_event *ev)
@@ -450,20 +282,12 @@ static int ctl_add(struct sl_ep *ep, int fd, struct epoll_event *ev)
 			watch_broker(ep, broker);
 		return rc;
 	}
-	inner = sl_ep_of(fd);
-	if (inner && inner != ep && !(ev->events & EPOLLEXCLUSIVE)) {
-		if (sl_ep_may_nest(ep)) {
-			rc = add_inner(ep, inner, fd, ev);
-			if (rc != -ELOOP || leads_to(inner, ep))
-				return rc;
-		}
-		/* What is aside makes a chain of instances twice as long, and the kernel allows five in a row. */
-		sl_ep_nest(inner);
-		sl_ep_flatten_all();
-	}
 	rc = raw_ctl(ep, EPOLL_CTL_ADD, fd, ev);
 	if (rc < 0)
 		return rc;
+	inner = sl_ep_of(fd);
+	if (inner)
+		sl_ep_polled(inner);
 	/* It may be connected later. A stale one of the same number is void. */
 	it = sl_item_find(ep, fd);
 	if (it)
@@ -521,9 +345,9 @@ static int ctl_del(struct sl_ep *ep, struct sl_item *it, int fd, struct epoll_ev
 	int rc = -ENOENT;
 
 	/* With a process that shares the instance since fork, the deletion is both processes'. */
-	if (!it || !atomic_load(&it->promoted) || it->inner || ep->inherited || ep->forked ||
+	if (!it || !atomic_load(&it->promoted) || ep->inherited || ep->forked ||
 	    sl_lock(&ep->lock)) {
-		rc = it && it->aside ? kernel_del(it) : raw_ctl(ep, EPOLL_CTL_DEL, fd, ev);
+		rc = raw_ctl(ep, EPOLL_CTL_DEL, fd, ev);
 		if (it && rc == 0)
 			sl_item_drop(it);
 		return rc;
@@ -536,7 +360,7 @@ static int ctl_del(struct sl_ep *ep, struct sl_item *it, int fd, struct epoll_ev
 	sl_unlock(&ep->lock);
 	/* Demoted by another thread, which may not have seen that: the kernel's registration goes, too. */
 	if (rc == 0 && sl_unlikely(!atomic_load(&it->promoted)))
-		(void)kernel_del(it);
+		(void)raw_ctl(ep, EPOLL_CTL_DEL, fd, ev);
 	return rc;
 }
 
@@ -581,10 +405,6 @@ SL_SHORT int sl_ready_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev
 		/* An instance that was made behind our back: its sockets stay where it can see them. */
 		struct sl_sock *s = ev && op == EPOLL_CTL_ADD ? sl_sock_get(fd) : NULL;
 
-		if (!ep && sl_ep_of(fd) && op == EPOLL_CTL_ADD) {
-			sl_ep_nest(sl_ep_of(fd));
-			sl_ep_flatten_all();
-		}
 		if (s) {
 			sl_sock_bypass(s, fd, SL_WHY_EPOLL_SHARED);
 			sl_sock_put(s);
@@ -625,10 +445,6 @@ void sl_ep_kick(struct sl_ep *ep, struct sl_item *it)
 		sl_bell_ring_slot(ep->bell1 - 1);
 	else
 		(void)our_ctl(it, EPOLL_CTL_MOD);
-	if (sl_unlikely(it->inner)) {
-		sl_items_kick(it->inner); /* of its rings the kernel knows nothing */
-		return;
-	}
 	if (sl_unlikely(!atomic_load(&it->promoted)))
 		put_right(it);
 }
@@ -674,14 +490,14 @@ static void hook_full(struct sl_sock *s)
 		if (it->sock == s && !it->dormant)
 			sl_item_heat(it);
 		sl_unlock(&ep->lock);
-		if (sl_ep_slept_on(ep))
+		if (atomic_load(&ep->sleepers))
 			sl_ep_kick(ep, it);
 	}
 }
 
 static void forget(struct sl_item *it)
 {
-	(void)kernel_del(it);
+	(void)raw_ctl(it->ep, EPOLL_CTL_DEL, it->fd, NULL);
 }
 
 /* While another descriptor stands for it the kernel keeps reporting it: so do we. */
@@ -739,26 +555,17 @@ void sl_ready_init(void)
 	sl_sock_hooks.gone = hook_gone;
 	sl_sock_hooks.broker = hook_broker;
 	sl_sock_hooks.grown = hook_grown;
-	sl_nest_init();
 }
 
 void sl_ready_close(int fd)
 {
 	struct sl_ep *ep = sl_ep_of(fd);
 	struct sl_sock *s;
-	int other = -1;
 
 	if (ep) {
 		sl_fdtab_swap(fd, 0);
-		if (atomic_fetch_sub(&ep->nfds, 1) == 1) {
+		if (atomic_fetch_sub(&ep->nfds, 1) == 1)
 			sl_ep_drop(ep);
-			return;
-		}
-		/* Where it is registered it stays so, as in Linux; and it is called by a number that it has. */
-		sl_items_unlist_fd(fd);
-		while (ep->epfd == fd && (other = sl_fdtab_next(other + 1)) >= 0)
-			if (sl_ep_of(other) == ep)
-				ep->epfd = other;
 		return;
 	}
 	/* Still tracked: another descriptor stands for the socket, its registration lives on. */

@@ -51,24 +51,10 @@ static void note_told(struct sl_item *it, struct sl_sock *s, uint32_t ev, uint64
 		it->full_seq = s->full_seq;
 }
 
-/* Of an instance in this one. */
-static uint32_t due_inner(struct sl_item *it)
-{
-	uint32_t ev = it->want.events & (EPOLLIN | EPOLLRDNORM);
-	unsigned by = ev && !it->disabled ? sl_ep_readable(it->inner) : 0;
-
-	if (!(by & SL_EP_KERNEL))
-		it->kernel_edge = 0; /* that was one of ours */
-	if (!by || ((it->want.events & EPOLLET) && !it->pending && !it->kernel_edge &&
-		    it->full_seq == it->inner->news))
-		return 0;
-	return ev;
-}
-
 /*
- * What the program is to be told about this item, of the socket @s, now; 0: nothing. @at: set where it is edge-triggered.
+ * What the program is to be told about this item, of the socket @s, now; 0: nothing.
  */
-static uint32_t due(struct sl_item *it, struct sl_sock *s, uint64_t *at)
+static uint32_t report(struct sl_item *it, struct sl_sock *s)
 {
 	uint32_t want = it->want.events & ~(uint32_t)(EPOLLET | EPOLLONESHOT);
 	uint32_t ev, edges = it->kernel_edge;
@@ -93,30 +79,8 @@ static uint32_t due(struct sl_item *it, struct sl_sock *s, uint64_t *at)
 			edges |= OUT_BITS;
 		if (!it->pending && !(ev & edges))
 			return 0;
-		*at = edge;
-	}
-	return ev;
-}
-
-uint32_t sl_item_due(struct sl_item *it)
-{
-	uint64_t edge;
-
-	return it->inner ? due_inner(it) : due(it, it->sock, &edge);
-}
-
-/* The same, and it is told. */
-static uint32_t report(struct sl_item *it, struct sl_sock *s)
-{
-	uint64_t edge = 0;
-	uint32_t ev = sl_unlikely(it->inner) ? due_inner(it) : due(it, s, &edge);
-
-	if (!ev)
-		return 0;
-	if (sl_unlikely(it->inner))
-		it->full_seq = it->inner->news;
-	else if (it->want.events & EPOLLET)
 		note_told(it, s, ev, edge);
+	}
 	it->pending = false;
 	it->kernel_edge = 0;
 	if (it->want.events & EPOLLONESHOT)
@@ -169,15 +133,13 @@ static bool hint(struct sl_item *it)
 {
 	struct sl_sock *s = it->sock; /* another thread may be detaching it */
 
-	if (sl_unlikely(it->inner))
-		return !it->disabled && sl_ep_hint(it->inner);
 	if (!s || it->disabled || !(it->want.events & (EPOLLIN | EPOLLRDNORM | EPOLLRDHUP)))
 		return false;
 	return it->want.events & EPOLLET ? sl_sock_hint_new(s) : sl_sock_hint(s);
 }
 
 /* Any hot item with something new to report? A look without locks, for the spin. */
-bool sl_ep_hint(struct sl_ep *ep)
+static bool hint_hot(struct sl_ep *ep)
 {
 	uint32_t left = ep->nhot;
 	struct sl_item *it;
@@ -197,11 +159,6 @@ static void kernel_event(struct sl_item *it, uint32_t events)
 	/* Who was told that there is no room is told of it by full_seq. */
 	if (atomic_exchange(&it->modified, false))
 		known = EPOLLOUT;
-	if (sl_unlikely(it->inner)) {
-		it->kernel_edge = EPOLLIN;
-		sl_item_heat(it);
-		return;
-	}
 	if (!atomic_load(&it->promoted) || !(s = it->sock))
 		return;
 	if (s->side->kfin || s->side->rx.ring.fin)
@@ -284,20 +241,6 @@ static void bell_event(struct sl_ep *ep)
 		sl_stat_page->vain_bells++;
 }
 
-bool sl_ep_ours(struct sl_ep *ep, const struct epoll_event *ev)
-{
-	struct sl_item *it;
-
-	if (ev->data.u64 == SL_TAG_BELL) {
-		bell_event(ep);
-	} else if (ev->data.u64 != SL_TAG_BROKER) {
-		it = sl_item_of_tag(ev->data.u64);
-		if (it && it->ep == ep && atomic_load(&it->promoted))
-			kernel_event(it, ev->events);
-	}
-	return ev->data.u64 == SL_TAG_BROKER;
-}
-
 /*
  * Sort what the kernel returned: ours are noted, the program's own stay.
  * Return: events left in @ev.
@@ -316,12 +259,16 @@ static int sort_events(struct sl_ep *ep, struct epoll_event *ev, int n)
 			if (out != i)
 				ev[out] = ev[i];
 			out++;
-		} else if (sl_unlikely(ev[i].data.u64 == SL_TAG_ASIDE)) {
-			(void)sl_ep_take_aside(ep, &pump);
+		} else if (ev[i].data.u64 == SL_TAG_BELL) {
+			bell_event(ep);
+		} else if (ev[i].data.u64 == SL_TAG_BROKER) {
+			pump = true;
 		} else {
 			it = sl_item_of_tag(ev[i].data.u64);
-			if (!it || it->ep != ep || atomic_load(&it->promoted)) {
-				pump |= sl_ep_ours(ep, &ev[i]);
+			if (!it || it->ep != ep)
+				continue;
+			if (atomic_load(&it->promoted)) {
+				kernel_event(it, ev[i].events);
 				continue;
 			}
 			events = native_event(it, ev[i].events);
@@ -386,8 +333,6 @@ static bool arm_all(struct sl_ep *ep, int bell, uint32_t belled)
 
 	for (; left--; it = it->next_hot) {
 		it->with_bell = false;
-		if (sl_unlikely(it->inner) && !it->disabled)
-			uncertain |= sl_ep_arm(it->inner);
 		if (!(s = it->sock) || !atomic_load(&it->promoted) || it->disabled)
 			continue;
 		it->with_bell = belled;
@@ -402,9 +347,11 @@ static bool arm_all(struct sl_ep *ep, int bell, uint32_t belled)
 static void hand_over(struct sl_ep *ep)
 {
 	struct sl_item *it, *next;
-	uint32_t left, ev;
+	struct epoll_event ev;
+	struct sl_sock *s;
+	uint32_t left;
 
-	if (!sl_ep_slept_on(ep))
+	if (!atomic_load(&ep->sleepers))
 		return;
 	if (sl_lock(&ep->lock))
 		return;
@@ -412,12 +359,33 @@ static void hand_over(struct sl_ep *ep)
 	left = ep->nhot;
 	for (it = ep->hot; left--; it = next) {
 		next = it->next_hot;
-		ev = atomic_load(&it->promoted) ? sl_item_due(it) : 0;
+		ev.events = 0;
+		s = it->sock;
+		if (s && atomic_load(&it->promoted) && !it->disabled)
+			ev.events = sl_sock_events(s, it->fd,
+						   it->want.events &
+							   ~(uint32_t)(EPOLLET | EPOLLONESHOT));
+		if (ev.events && (it->want.events & EPOLLET) && !it->pending &&
+		    sl_sock_edge(s) == it->edge && !(ev.events & it->kernel_edge))
+			ev.events = 0;
 		sl_item_cool(it);
-		if (ev)
+		if (ev.events)
 			sl_ep_kick(ep, it);
 	}
 	sl_unlock(&ep->lock);
+}
+
+void sl_ep_polled(struct sl_ep *ep)
+{
+	if (ep->nested)
+		return;
+	/*
+	 * The kernel would have to know when there is something in a ring, and stop saying so when there is
+	 * not: a bell can do the first only.
+	 */
+	ep->nested = true;
+	sl_ep_unwatch(ep);
+	sl_items_refuse(ep, SL_WHY_EPOLL_NESTED);
 }
 
 static int look_at_rings(struct sl_ep *ep, struct epoll_event *ev, int max)
@@ -473,7 +441,7 @@ static bool spin(struct sl_ep *ep, struct sl_spinning *sp, bool again, uint32_t 
 	if (again && !sl_spin_on(sp))
 		return false;
 	do {
-		if (sl_ep_hint(ep))
+		if (hint_hot(ep))
 			return true;
 		if (sl_unlikely(sl_sect.ran != ran) || !sl_spin_on(sp))
 			return false;
@@ -615,7 +583,7 @@ static int sleep_counted(struct sl_ep *ep, struct epoll_event *ev, int max, stru
 }
 
 /* With the bell, or as it was: those that it makes no room for any more become hot, to be armed anew. */
-bool sl_ep_arm_to_sleep(struct sl_ep *ep)
+static bool arm_to_sleep(struct sl_ep *ep)
 {
 	int bell = sl_ep_bell(ep);
 	uint32_t belled = bell < 0 ? 0 : (uint32_t)sl_min_u64(ep->nhot, SL_BELLED_MAX);
@@ -656,7 +624,7 @@ static int settle_down(struct sl_ep *ep, struct epoll_event *ev, int max,
 		return -EINTR;
 	}
 	if (ep->nhot) {
-		uncertain = sl_ep_arm_to_sleep(ep);
+		uncertain = arm_to_sleep(ep);
 		n = scan_hot(ep, ev, max);
 		if (n == 0 && !uncertain)
 			cool_all(ep);
@@ -685,10 +653,6 @@ static int wait_rings(struct sl_ep *ep, struct epoll_event *ev, int max,
 	uint32_t ran = sl_sect.ran;
 	int n;
 
-	if (sl_unlikely(ep->inners) && sl_lock(&ep->lock) == 0) {
-		sl_ep_heat_inners(ep);
-		sl_unlock(&ep->lock);
-	}
 	if (!d->now && only_one(ep)) {
 		n = glance_once(ep, ev);
 		if (n > 0)

@@ -70,8 +70,6 @@ void sl_ep_drop(struct sl_ep *ep)
 {
 	sl_ep_unbell(ep);
 	sl_items_drop_ep(ep);
-	sl_items_drop_inner(ep);
-	sl_ep_unnest(ep);
 	ep->used = false;
 }
 
@@ -182,21 +180,6 @@ void sl_item_unlink(struct sl_item *it)
 	it->next_sock = NULL;
 }
 
-void sl_item_unlink_inner(struct sl_item *it)
-{
-	struct sl_item **p = &it->ep->inners;
-
-	if (!it->inner)
-		return;
-	while (*p && *p != it)
-		p = &(*p)->next_inner;
-	if (*p)
-		*p = it->next_inner;
-	it->inner = NULL;
-	if (atomic_exchange(&it->promoted, false))
-		atomic_fetch_sub(&it->ep->promoted, 1);
-}
-
 /* The one that was of @gen: another thread may have dropped it by now, and it be another registration. */
 static void drop(struct sl_item *it, uint16_t gen)
 {
@@ -208,7 +191,6 @@ static void drop(struct sl_item *it, uint16_t gen)
 		if (it->used && it->gen == gen) {
 			if (listed)
 				sl_item_cool(it);
-			sl_item_unlink_inner(it);
 			if (sl_unlikely(atomic_load(&it->promoted)) &&
 			    atomic_exchange(&it->promoted, false))
 				atomic_fetch_sub(&ep->promoted, 1);
@@ -314,8 +296,7 @@ void sl_items_refuse(struct sl_ep *ep, enum sl_reason why)
 		if (!it->used || it->ep != ep || !s || !atomic_load(&it->promoted))
 			continue;
 		if (it->dormant) {
-			(void)sl_sys6(SYS_epoll_ctl, it->aside ? ep->aside : ep->epfd,
-				      EPOLL_CTL_DEL, it->fd, 0, 0, 0);
+			(void)sl_sys6(SYS_epoll_ctl, ep->epfd, EPOLL_CTL_DEL, it->fd, 0, 0, 0);
 			sl_item_drop(it);
 		} else {
 			sl_sock_bypass_within(s, s->fd, why, &wait_ns);
@@ -344,45 +325,6 @@ void sl_items_drop_ep(struct sl_ep *ep)
 
 		if (it->used && it->ep == ep)
 			sl_item_drop(it);
-	}
-}
-
-void sl_items_drop_inner(struct sl_ep *inner)
-{
-	uint32_t i;
-
-	for (i = 0; i < high; i++) {
-		struct sl_item *it = &chunks[i / CHUNK][i % CHUNK];
-
-		if (it->used && it->inner == inner)
-			sl_item_drop(it);
-	}
-}
-
-void sl_items_unlist_fd(int fd)
-{
-	struct sl_item **h, *it;
-
-	if (sl_lock(&reg))
-		return;
-	h = head(fd, false);
-	while (h && (it = *h)) {
-		unlink_fd(it);
-		it->next_fd = it->ep->strays;
-		it->ep->strays = it;
-	}
-	sl_unlock(&reg);
-}
-
-void sl_items_each_ep(struct sl_ep *ep, void (*fn)(struct sl_item *))
-{
-	uint32_t i;
-
-	for (i = 0; i < high; i++) {
-		struct sl_item *it = &chunks[i / CHUNK][i % CHUNK];
-
-		if (it->used && it->ep == ep && atomic_load(&it->promoted))
-			fn(it);
 	}
 }
 

@@ -35,7 +35,6 @@
 #define SL_TAG_MAGIC  0xd15cull
 #define SL_TAG_BROKER ((SL_TAG_MAGIC << 48) | UINT32_MAX)
 #define SL_TAG_BELL   ((SL_TAG_MAGIC << 48) | (UINT32_MAX - 1))
-#define SL_TAG_ASIDE  ((SL_TAG_MAGIC << 48) | (UINT32_MAX - 2))
 #define SL_ITEM_NONE  UINT32_MAX
 #define SL_BELLED_MAX 16
 
@@ -54,19 +53,15 @@ struct sl_item {
 	bool pending;  /* report readiness once, whatever the edges say (ADD, MOD) */
 	bool dormant;  /* the program has deleted it; the kernel's registration stays for the next ADD */
 	bool known;    /* @edge and @full_seq are of the program's last report: the kernel has told nothing past us */
-	bool aside;    /* the kernel's registration is in the instance's @aside */
 	_Atomic bool modified; /* by us: the kernel will tell once more what it has told */
 	uint32_t kernel_edge; /* edges that the kernel reported on the kernel lane; EPOLLIN where we cannot count */
 	int fd;
 	struct epoll_event want; /* the program's events and data */
 	uint64_t edge;	   /* sl_sock_edge() at the last report */
-	uint64_t seen;	   /* the same when the instance was last polled: sl_ep.news has counted it */
-	uint32_t full_seq; /* sl_sock.full_seq at the last report of output; of an instance: @news */
+	uint32_t full_seq; /* sl_sock.full_seq at the last report of output */
 	uint32_t idle;	   /* looks in vain since it was active */
 	struct sl_ep *ep;
 	struct sl_sock *sock;	   /* while promoted */
-	struct sl_ep *inner;	   /* an instance is registered here: promoted for good */
-	struct sl_item *next_inner; /* instance's lock */
 	struct sl_item *next_fd;   /* same descriptor, the instance's strays, or the free list; registry lock */
 	struct sl_item *next_sock; /* same socket; registry lock */
 	struct sl_item *prev_hot, *next_hot; /* instance's lock */
@@ -77,10 +72,7 @@ struct sl_ep {
 	int epfd;
 	bool used;
 	bool inherited; /* by fork: our parent uses it too */
-	_Atomic bool nested; /* somebody polls it (nest.c) */
-	int aside;	/* then: an instance for our registrations, in this one; 0: none, its sockets stay on TCP */
-	struct sl_item *inners; /* by next_inner */
-	uint32_t news;	/* edges of its promoted ones, for who polls it edge-triggered */
+	bool nested;	/* the kernel polls it: keep everything armed */
 	bool forked;	/* another process may wait on it: no tags but those that it knows */
 	bool ours;	/* some registration in the kernel is or was ours: its events are to be sorted */
 	uint32_t serial; /* no other instance of this process had it; not 0 */
@@ -170,48 +162,8 @@ int sl_ep_bell(struct sl_ep *ep);
 void sl_ep_kick(struct sl_ep *ep, struct sl_item *it);
 void sl_ep_unbell(struct sl_ep *ep); /* give its bell back */
 void sl_ep_unwatch(struct sl_ep *ep); /* the broker's news are for others */
-/* epoll.c: all that is ours to where it belongs by now, when sl_ep.aside has been set, or taken away (@was) */
-void sl_ep_move_ours(struct sl_ep *ep, int was);
-void sl_ep_forget_inner(struct sl_item *it); /* the kernel alone is to tell of an inner instance */
+/* for poll() on an instance */
+void sl_ep_polled(struct sl_ep *ep);
 void sl_items_refuse(struct sl_ep *ep, enum sl_reason why); /* its promoted sockets: back to TCP */
-/* sl_items_each_ep() - call @fn for each promoted item of an instance; no lock is held */
-void sl_items_each_ep(struct sl_ep *ep, void (*fn)(struct sl_item *));
-/* a number of an instance is closed, and others stand for it; the instance is gone */
-void sl_items_unlist_fd(int fd);
-void sl_items_drop_inner(struct sl_ep *inner);
-void sl_item_unlink_inner(struct sl_item *it); /* no instance is behind it any more. Instance's lock held */
-
-/* epwait.c; instance's lock held */
-uint32_t sl_item_due(struct sl_item *it); /* what it would report now */
-bool sl_ep_ours(struct sl_ep *ep, const struct epoll_event *ev); /* an event of ours. Return: the broker has news */
-bool sl_ep_arm_to_sleep(struct sl_ep *ep); /* Return: uncertain */
-
-/* nest.c */
-#define SL_EP_RINGS  1u
-#define SL_EP_KERNEL 2u
-
-/* sl_ep_nest() - somebody polls it: no event of ours may show */
-void sl_ep_nest(struct sl_ep *ep);
-/* sl_ep_may_nest() - false: whatever polls it is the kernel's business alone */
-bool sl_ep_may_nest(const struct sl_ep *ep);
-/* sl_ep_flatten_all() - those that are polled are the kernel's business alone: their sockets go to TCP */
-void sl_ep_flatten_all(void);
-void sl_nest_init(void);
-void sl_ep_unnest(struct sl_ep *ep); /* it is closed */
-/* sl_ep_take_aside() - look at the events of ours. Instance's lock held. Return: how many there were */
-int sl_ep_take_aside(struct sl_ep *ep, bool *pump);
-/* sl_ep_readable() - would epoll_wait() have something? SL_EP_*; nothing is taken from it */
-unsigned sl_ep_readable(struct sl_ep *ep);
-/* sl_ep_arm() - who polls it is about to sleep. Return: uncertain, as sl_sock_arm() */
-bool sl_ep_arm(struct sl_ep *ep);
-bool sl_ep_hint(struct sl_ep *ep);
-/* sl_ep_heat_inners() - others may have taken what the kernel would have told of. Instance's lock held. */
-void sl_ep_heat_inners(struct sl_ep *ep);
-
-/* Somebody may sleep on it, or on one that it is in, who has to be told. Whoever is about to looks under the lock. */
-static inline bool sl_ep_slept_on(struct sl_ep *ep)
-{
-	return atomic_load(&ep->sleepers) || (ep->nested && !__libc_single_threaded);
-}
 
 #endif

@@ -21,7 +21,6 @@
 
 #define KERNEL_LOOK_NS 30000
 #define ON_STACK       128
-#define EP_BITS	       (POLLIN | POLLRDNORM) /* of an instance */
 #define IN_BITS	       (POLLIN | POLLRDNORM | POLLRDHUP)
 
 static __thread uint64_t last_look __attribute__((tls_model("initial-exec")));
@@ -33,9 +32,7 @@ struct pollset {
 	struct pollfd *kfds;	/* for the kernel; one more for this thread's bell, one for the broker */
 	struct sl_sock **socks; /* promoted ones, with a reference; else NULL */
 	struct sl_sock **natives; /* not promoted, slept on in the kernel, with a reference; else NULL */
-	struct sl_ep **eps; /* instances that answer for themselves (nest.c); else NULL */
 	nfds_t npromoted;
-	nfds_t neps;
 	int bell; /* this thread's, where something was armed with it */
 	struct sl_sock *any;
 	size_t mapped; /* bytes, when not on the stack */
@@ -51,7 +48,7 @@ static void gather(struct pollset *p)
 	nfds_t i;
 
 	sl_sect_enter();
-	p->npromoted = p->neps = 0;
+	p->npromoted = 0;
 	for (i = 0; i < p->n; i++) {
 		s = p->gathered ? p->socks[i] : NULL;
 		if (s && sl_sock_attached(s)) { /* also where its number was closed meanwhile, as in Linux */
@@ -62,14 +59,11 @@ static void gather(struct pollset *p)
 		if (s)
 			sl_sock_put(s);
 		p->socks[i] = NULL;
-		p->eps[i] = NULL;
 		if (p->fds[i].fd < 0)
 			continue;
 		ep = sl_ep_of(p->fds[i].fd);
 		if (ep) {
-			sl_ep_nest(ep);
-			p->eps[i] = ep->aside > 0 ? ep : NULL;
-			p->neps += ep->aside > 0;
+			sl_ep_polled(ep);
 			continue;
 		}
 		s = sl_sock_get(p->fds[i].fd);
@@ -105,12 +99,6 @@ static int scan_rings(struct pollset *p)
 	nfds_t i;
 
 	for (i = 0; i < p->n; i++) {
-		if (sl_unlikely(p->eps[i])) {
-			p->fds[i].revents = (short)(p->fds[i].events & EP_BITS);
-			if (p->fds[i].revents && !sl_ep_readable(p->eps[i]))
-				p->fds[i].revents = 0;
-			ready += p->fds[i].revents != 0;
-		}
 		if (!p->socks[i])
 			continue;
 		p->fds[i].revents = (short)sl_sock_events(p->socks[i], p->fds[i].fd,
@@ -154,12 +142,11 @@ static int take_kernel(struct pollset *p)
 
 	for (i = 0; i < p->n; i++) {
 		r = p->kfds[i].revents;
-		if (!p->socks[i] && !p->eps[i] && (!r || !promoted_since(p, i))) {
+		if (!p->socks[i] && (!r || !promoted_since(p, i))) {
 			p->fds[i].revents = r;
 			ready += r != 0;
-		} else if (p->socks[i] || p->eps[i]) {
-			if (p->socks[i])
-				sl_sock_kernel_event(p->socks[i], p->fds[i].fd, (uint16_t)r);
+		} else if (p->socks[i]) {
+			sl_sock_kernel_event(p->socks[i], p->fds[i].fd, (uint16_t)r);
 			if (r & POLLNVAL) {
 				p->fds[i].revents = POLLNVAL;
 				ready++;
@@ -175,7 +162,7 @@ static void nothing_from_kernel(struct pollset *p)
 	nfds_t i;
 
 	for (i = 0; i < p->n; i++)
-		if (!p->socks[i] && !p->eps[i])
+		if (!p->socks[i])
 			p->fds[i].revents = 0;
 }
 
@@ -186,8 +173,6 @@ static nfds_t fill_kernel(struct pollset *p, bool for_sleep)
 	for (i = 0; i < p->n; i++) {
 		p->kfds[i] = p->fds[i];
 		p->kfds[i].revents = 0;
-		if (sl_unlikely(p->eps[i]))
-			p->kfds[i].events &= for_sleep ? EP_BITS : 0;
 		if (!p->socks[i])
 			continue;
 		p->kfds[i].fd = sl_still_fd(p->socks[i], p->fds[i].fd);
@@ -236,9 +221,8 @@ static bool spin(struct pollset *p, struct sl_spinning *sp, bool again)
 		return false;
 	do {
 		for (i = 0; i < p->n; i++)
-			if ((p->socks[i] && (p->fds[i].events & IN_BITS) &&
-			     sl_sock_hint(p->socks[i])) ||
-			    (p->eps[i] && sl_ep_hint(p->eps[i])))
+			if (p->socks[i] && (p->fds[i].events & IN_BITS) &&
+			    sl_sock_hint(p->socks[i]))
 				return true;
 		if (sl_unlikely(sl_sect.ran != p->ran) || !sl_spin_on(sp))
 			return false;
@@ -262,9 +246,7 @@ static bool arm(struct pollset *p, bool *uncertain)
 	p->bell = p->npromoted ? sl_bell_mine() : -1;
 	for (i = 0; i < p->n; i++) {
 		p->natives[i] = NULL;
-		if (sl_unlikely(p->eps[i])) {
-			*uncertain |= sl_ep_arm(p->eps[i]);
-		} else if (p->socks[i]) {
+		if (p->socks[i]) {
 			armed = sl_sock_arm(p->socks[i], p->fds[i].fd,
 					    (uint16_t)p->fds[i].events, true, p->bell);
 			*uncertain |= armed & SL_ARM_UNCERTAIN;
@@ -360,17 +342,6 @@ static int sleep_in_kernel(struct pollset *p, struct sl_deadline *d, const sigse
 	return rc;
 }
 
-/* Instances with nothing hot have nothing that could be seen without the kernel. */
-static bool any_hot(const struct pollset *p)
-{
-	nfds_t i;
-
-	for (i = 0; i < p->n && p->neps; i++)
-		if (p->eps[i] && p->eps[i]->nhot)
-			return true;
-	return false;
-}
-
 static int poll_set(struct pollset *p, struct sl_deadline *d, const sigset_t *mask)
 {
 	struct sl_spinning sp = {0};
@@ -390,8 +361,8 @@ static int poll_set(struct pollset *p, struct sl_deadline *d, const sigset_t *ma
 		}
 		if (k < 0 || n + k || d->now)
 			break;
-		if ((p->npromoted || any_hot(p)) && !spinning) {
-			sl_spin_begin(&sp, &place, p->npromoted && sl_sock_same_cpu(p->any));
+		if (p->npromoted && !spinning) {
+			sl_spin_begin(&sp, &place, sl_sock_same_cpu(p->any));
 			spinning = true;
 			again = false;
 		}
@@ -439,22 +410,20 @@ int sl_ready_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
 {
 	struct pollfd kfds[ON_STACK + 2];
 	struct sl_sock *socks[2 * ON_STACK];
-	struct sl_ep *eps[ON_STACK];
-	struct pollset p = {.fds = fds, .n = n, .kfds = kfds, .socks = socks,
-			    .natives = socks + ON_STACK, .eps = eps};
+	struct pollset p = {
+		.fds = fds, .n = n, .kfds = kfds, .socks = socks, .natives = socks + ON_STACK};
 	struct sl_deadline d;
 	int rc;
 
 	p.ran = sl_sect.ran;
 	if (n > ON_STACK) {
-		p.mapped = (n + 2) * (sizeof(*kfds) + 2 * sizeof(*socks) + sizeof(*eps));
+		p.mapped = (n + 2) * (sizeof(*kfds) + 2 * sizeof(*socks));
 		p.kfds = mmap(NULL, p.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 			      0);
 		if (p.kfds == MAP_FAILED)
 			return -ENOMEM;
 		p.socks = (struct sl_sock **)(void *)(p.kfds + n + 2);
 		p.natives = p.socks + n;
-		p.eps = (struct sl_ep **)(void *)(p.natives + n);
 	}
 	memset(p.kfds, 0, (n + 2) * sizeof(*kfds));
 	sl_deadline_init(&d, timeout);

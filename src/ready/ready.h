@@ -62,9 +62,6 @@ void sl_ready_forget(int fd);
 /** sl_ready_dup() - @newfd now stands for what @oldfd stands for, when that is an epoll instance */
 void sl_ready_dup(int oldfd, int newfd);
 
-/** sl_ready_alone() - a sandbox is entered: no calls of ours for instances that are polled, from now on */
-void sl_ready_alone(void);
-
 void sl_ready_fork_prepare(void);
 void sl_ready_fork_parent(void);
 void sl_ready_fork_child(void);
