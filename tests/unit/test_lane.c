@@ -247,26 +247,41 @@ static void test_closed(void **state)
 	conn_close(&c);
 }
 
+/* A lane that its reader closes while the writer is stopped in its window, */
+static struct sl_link *closed_in_window(struct conn *c)
+{
+	struct sl_link *in = &c->e[1].link;
+	bool ring = false;
+
+	warm_up(c);
+	c->e[1].side.rx.ring.plain = SL_PLAIN_ENDING;
+	atomic_store(&in->in.ctl->window, 1);
+	assert_int_equal(sl_rx_close(in, &ring), 0);
+	return in;
+}
+
+/* and the writer, which goes on and stores over CLOSED. */
+static void store_over(struct conn *c)
+{
+	struct sl_link *in = &c->e[1].link;
+
+	atomic_store(&sl_ring_word(&in->in, c->e[1].side.rx.ring.end)->word, SL_EMPTY);
+	assert_int_equal(lane_send(&c->e[0], 50), 50);
+	atomic_store(&in->in.ctl->window, 0);
+}
+
 /* A writer that was stopped while it published by a plain store, and goes on when the lane is closed: closed again. */
 static void test_closed_again(void **state)
 {
-	struct sl_ring_ctl_shm *ctl;
 	struct sl_link *in;
 	struct conn c;
 	bool ring = false;
 
 	(void)state;
-	warm_up(&c);
-	in = &c.e[1].link;
-	ctl = in->in.ctl;
-	c.e[1].side.rx.ring.plain = SL_PLAIN_ENDING;
-	atomic_store(&ctl->window, 1);
-	assert_int_equal(sl_rx_close(in, &ring), 0);
+	in = closed_in_window(&c);
 	assert_true(sl_ring_shut(&in->in, &c.e[1].side.rx.ring));
 	assert_int_equal(sl_rx_arm(in, 0, &ring), -EAGAIN);
-	atomic_store(&sl_ring_word(&in->in, c.e[1].side.rx.ring.end)->word, SL_EMPTY);
-	assert_int_equal(lane_send(&c.e[0], 50), 50);
-	atomic_store(&ctl->window, 0);
+	store_over(&c);
 	assert_int_equal(sl_rx_arm(in, 0, &ring), 0);
 	assert_true(sl_ring_shut(&in->in, &c.e[1].side.rx.ring));
 	assert_int_equal(lane_send(&c.e[0], 70), 70);
@@ -280,18 +295,11 @@ static void test_give_back_window(void **state)
 {
 	struct sl_link *in;
 	struct conn c;
-	bool ring = false;
 
 	(void)state;
-	warm_up(&c);
-	in = &c.e[1].link;
-	c.e[1].side.rx.ring.plain = SL_PLAIN_ENDING;
-	atomic_store(&in->in.ctl->window, 1);
-	assert_int_equal(sl_rx_close(in, &ring), 0);
+	in = closed_in_window(&c);
 	assert_int_equal(sl_rx_give_back(in), -EBUSY);
-	atomic_store(&sl_ring_word(&in->in, c.e[1].side.rx.ring.end)->word, SL_EMPTY);
-	assert_int_equal(lane_send(&c.e[0], 50), 50);
-	atomic_store(&in->in.ctl->window, 0);
+	store_over(&c);
 	assert_int_equal(sl_rx_give_back(in), -EBUSY);
 	lane_recv_all(&c.e[1], 50);
 	assert_int_equal(sl_rx_give_back(in), 0);

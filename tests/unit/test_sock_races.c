@@ -918,16 +918,22 @@ static void killed(struct sock_pair *p)
 	(void)close(null);
 }
 
+/* A pair in which side 1 has read something, and not what lies there now. */
+static void open_unread(struct sock_pair *p)
+{
+	(void)alarm(LIMIT_S);
+	sock_open_promoted(p, SL_RING_LEN_MIN);
+	assert_int_equal(sock_send(p, 0, buf, 10, 0), 10);
+	assert_int_equal(sock_recv(p, 1, buf, 10, 0), 10);
+	assert_int_equal(sock_send(p, 0, buf, 10, 0), 10);
+}
+
 static void test_killed_unread_sender(void **state)
 {
 	struct sock_pair p;
 
 	(void)state;
-	(void)alarm(LIMIT_S);
-	sock_open_promoted(&p, SL_RING_LEN_MIN);
-	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
-	assert_int_equal(sock_recv(&p, 1, buf, 10, 0), 10);
-	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
+	open_unread(&p);
 	killed(&p);
 	sl_sock_kernel_event(p.s[0], p.fd[0], EPOLLIN | EPOLLRDHUP);
 	assert_int_equal(sock_send(&p, 0, buf, 10, MSG_NOSIGNAL), -ECONNRESET);
@@ -943,11 +949,7 @@ static void test_killed_unread_left(void **state)
 	int how;
 
 	(void)state;
-	(void)alarm(LIMIT_S);
-	sock_open_promoted(&p, SL_RING_LEN_MIN);
-	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
-	assert_int_equal(sock_recv(&p, 1, buf, 10, 0), 10);
-	assert_int_equal(sock_send(&p, 0, buf, 10, 0), 10);
+	open_unread(&p);
 	how = sl_both_take(p.s[0]);
 	assert_int_equal(sl_leave_locked(p.s[0], p.fd[0], SL_WHY_CHAOS), 0);
 	sl_both_release(p.s[0], how);
