@@ -569,6 +569,19 @@ int sl_rx_hush(struct sl_link *l, int fd, bool drain)
 	return memory && !sl_rx_bells(l) ? 0 : sl_rx_kernel(l, fd, drain);
 }
 
+/*
+ * While closing. A writer that was stopped in its window may have stored over CLOSED, or will: closed again, then.
+ * Return: 0; -EAGAIN it still may; -EPROTO.
+ */
+static int still_closed(struct sl_link *l)
+{
+	struct sl_ring_rx *ring = &l->side->rx.ring;
+	int rc = sl_ring_close(&l->in, ring);
+
+	sl_rx_set_hint(l);
+	return rc < 0 ? rc : ring->plain ? -EAGAIN : 0;
+}
+
 int sl_rx_arm(struct sl_link *l, uint32_t bell, bool *ring)
 {
 	struct sl_rx_side *rx = &l->side->rx;
@@ -576,10 +589,8 @@ int sl_rx_arm(struct sl_link *l, uint32_t bell, bool *ring)
 
 	if (rx->state == SL_RX_DONE)
 		return 0;
-	if (rx->state == SL_RX_CLOSING) {
-		rc = sl_ring_close(&l->in, &rx->ring); /* again, should a writer have been stopped in its window */
-		return rc < 0 ? rc : rx->ring.plain ? -EAGAIN : 0;
-	}
+	if (rx->state == SL_RX_CLOSING)
+		return still_closed(l);
 	/* Before START the bell has to come behind what lies in the kernel's queue. */
 	rc = sl_ring_arm(&l->in, &rx->ring, rx->state == SL_RX_MEM ? bell : 0, ring);
 	sl_rx_set_hint(l);
@@ -649,13 +660,9 @@ int sl_rx_give_back(struct sl_link *l)
 	case SL_RX_DONE:
 		return 0;
 	case SL_RX_CLOSING: /* with all that was in it */
-		/* A writer that was stopped in its window may have stored over CLOSED, or will. */
-		if (rx->ring.plain) {
-			rc = sl_ring_close(&l->in, &rx->ring);
-			sl_rx_set_hint(l);
-			if (rc < 0 || rx->ring.plain)
-				return rc < 0 ? rc : -EBUSY;
-		}
+		rc = rx->ring.plain ? still_closed(l) : 0;
+		if (rc < 0)
+			return rc == -EAGAIN ? -EBUSY : rc;
 		return rx->ring.pos == rx->ring.end ? 0 : -EBUSY;
 	case SL_RX_TCP:
 		return rx->started ? -EBUSY : give_back_early(l);

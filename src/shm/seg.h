@@ -35,7 +35,7 @@
 struct sl_ring_ctl_shm {
 	_Alignas(SL_BLOCK) _Atomic uint64_t credit; /* reader's position | SL_WANT */
 	_Atomic uint32_t plain; /* reader: the writer may publish by plain stores (ring.h, P) */
-	_Alignas(SL_BLOCK) _Atomic uint64_t consumed; /* reader: a hint, for bounded writers and after a crash */
+	_Alignas(SL_BLOCK) _Atomic uint64_t consumed; /* reader: its position at its last receive */
 	_Atomic uint64_t back;	   /* reader: record to be sent again by TCP | SL_BACK, before CLOSED */
 	_Atomic uint32_t back_off; /* reader: and the first byte of its payload that is */
 	_Atomic uint32_t hold;	   /* reader: the program's SO_RCVBUF, as the kernel has it; 0: not set */

@@ -12,7 +12,6 @@
  * Not where the program was told that there is no room (EAGAIN), until the reader takes something: it has been
  * told as much as TCP would have told it later, and what is full stays full. Nor where it has set SO_SNDBUF: then it has chosen.
  */
-#include <errno.h>
 #include "clock.h"
 #include "internal.h"
 
@@ -67,8 +66,8 @@ static bool no_room(struct sl_sock *s)
 
 bool sl_leave_stalled(struct sl_sock *s, int fd)
 {
-	bool left = false;
 	int how = sl_tx_take(s);
+	bool left;
 
 	if (!how)
 		return false;
